@@ -1,0 +1,127 @@
+"""What a Hugging Face `config.json` says of a model, reduced to what costs time and memory. Knows no chip.
+
+A model is runs of equal blocks; a block is one attention and one feed-forward. Counts are exact for the
+published families; byte counts take bits per value, because precision is a choice of the planner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """One token mixer.
+
+    Attributes:
+        kind: `full` (MHA and GQA), `sliding`, `mla`, or `linear` (Mamba, gated delta and other constant-state mixers).
+        window: tokens a sliding layer sees.
+        shares_kv: reads the KV cache of the layer before (cross-layer attention), stores none of its own.
+        kv_rank, rope_dim, q_rank: MLA's compressed widths.
+        state: values of recurrent state per sequence (linear only).
+        parameters: weights of this mixer, with its norms.
+    """
+
+    kind: Literal["full", "sliding", "mla", "linear", "none"]
+    heads: int
+    kv_heads: int
+    head_dim: int
+    v_head_dim: int
+    parameters: int
+    window: int | None = None
+    shares_kv: bool = False
+    kv_rank: int = 0
+    rope_dim: int = 0
+    q_rank: int = 0
+    state: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FeedForward:
+    """One channel mixer, dense (`experts == 0`) or a mixture.
+
+    Attributes:
+        intermediate: width of a dense layer, or of one routed expert.
+        matrices: 3 with a gate, else 2.
+        shared_intermediate: width of all shared experts together.
+        parameters: weights, all experts.
+        active_parameters: weights one token touches.
+    """
+
+    intermediate: int
+    matrices: int
+    parameters: int
+    active_parameters: int
+    experts: int = 0
+    experts_per_token: int = 0
+    shared_intermediate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """`count` equal layers."""
+
+    count: int
+    attention: Attention
+    feed_forward: FeedForward
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A model's shape.
+
+    Attributes:
+        hidden: width of the residual stream.
+        embedding_parameters: input embedding (and position table), once.
+        head_parameters: output matrix; 0 when tied to the input embedding.
+        other_parameters: anything outside the blocks, such as final norms.
+        max_context: tokens.
+        native_precision: of the published weights (`bf16`, `fp8`, `fp4` …).
+        parameters, active_parameters: totals; active counts what one token multiplies with, head included,
+            input embedding not.
+    """
+
+    name: str
+    hidden: int
+    vocabulary: int
+    blocks: tuple[Block, ...]
+    embedding_parameters: int
+    head_parameters: int
+    other_parameters: int = 0
+    max_context: int = 4096
+    native_precision: str = "bf16"
+
+    @property
+    def layers(self) -> int:
+        """Blocks, top to bottom."""
+        return sum(b.count for b in self.blocks)
+
+    @property
+    def parameters(self) -> int:
+        """All weights."""
+        blocks = sum(b.count * (b.attention.parameters + b.feed_forward.parameters) for b in self.blocks)
+        return blocks + self.embedding_parameters + self.head_parameters + self.other_parameters
+
+    @property
+    def active_parameters(self) -> int:
+        """Weights one token multiplies with: blocks with its experts, and the output matrix."""
+        blocks = sum(b.count * (b.attention.parameters + b.feed_forward.active_parameters) for b in self.blocks)
+        return blocks + (self.head_parameters or self.embedding_parameters) + self.other_parameters
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether any layer is a mixture of experts."""
+        return any(b.feed_forward.experts for b in self.blocks)
+
+    def kv_values(self, context: float) -> float:
+        """Values in the KV cache (and recurrent state) of one sequence of `context` tokens."""
+        total = 0.0
+        for block in self.blocks:
+            a = block.attention
+            tokens = min(context, a.window) if a.kind == "sliding" and a.window else context
+            width = {"mla": a.kv_rank + a.rope_dim, "linear": 0, "none": 0}.get(
+                a.kind, a.kv_heads * (a.head_dim + a.v_head_dim)
+            )
+            total += block.count * ((0 if a.shares_kv else tokens * width) + a.state)
+        return total

@@ -1,0 +1,1 @@
+"""Hypothesis strategies for Eke's nouns, all in one place."""
