@@ -1,0 +1,1 @@
+"""Make it so: fabrics, engines, the controller and the ledger."""

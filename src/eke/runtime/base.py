@@ -1,6 +1,7 @@
 """The words of the runtime: a task is a process that should be; a fabric is where processes live.
 
-A task says what must run; it knows nothing of plans, chips or HTTP bodies. Engines, trainers and the gateway are all tasks.
+A task says what must run; it knows nothing of plans, chips or HTTP bodies.
+Engines, trainers and the gateway are all tasks.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Task:
         grace_s: seconds between asking it to stop (SIGTERM) and SIGKILL. A trainer writes its checkpoint meanwhile.
         standby: started only under pressure, on the cores of lower-priority tasks that stop for it.
         priority: lower is more important.
-        labels: what others want to know: `workload`, `model`, `engine`, `variant`, `pool`, `slots` (concurrent requests).
+        labels: what others want to know: `workload`, `model`, `engine`, `variant`, `pool`,
+            `slots` (concurrent requests).
     """
 
     name: str
@@ -54,10 +56,13 @@ class Handle:
 
 
 class Fabric(Protocol):
-    """Where processes live."""
+    """Where processes live. No call waits for a process: the controller's loop never blocks."""
 
-    def start(self, task: Task, log: Path, port: int | None) -> Handle:
-        """Start `task` in its own process group, on `port` (or a free one), output appended to `log`."""
+    def start(self, task: Task, log: Path, port: int | None, cpus: tuple[int, ...]) -> Handle:
+        """Start `task` in its own process group, on `port` and pinned to `cpus`, output appended to `log`."""
+
+    def port(self, wish: int) -> int | None:
+        """`wish` if a task could listen there now, or None; for 0 any free one."""
 
     def alive(self, handle: Handle) -> bool:
         """Whether that very process still runs."""
@@ -65,5 +70,11 @@ class Fabric(Protocol):
     def exit_code(self, handle: Handle) -> int | None:
         """Exit status of a process this fabric started and saw end; None if alive or unknown."""
 
-    def stop(self, handle: Handle, grace_s: float) -> None:
-        """Ask the whole process group to end (SIGTERM); after `grace_s` kill it."""
+    def terminate(self, handle: Handle) -> None:
+        """Ask that very process and its group to end (SIGTERM)."""
+
+    def kill(self, handle: Handle) -> None:
+        """End that very process and whatever of its group outlived it, at once."""
+
+    def strays(self) -> dict[Handle, str]:
+        """Every process of this run that lives, recorded or not, with the name of the task it was started for."""

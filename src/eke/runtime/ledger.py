@@ -22,6 +22,7 @@ from eke.runtime import database
 RequestStatus = Literal["running", "ok", "cancelled", "failed"]
 BUCKETS = {"minute": 60, "hour": 3600, "day": 86400}  # seconds of the times one can group by, from midnight UTC
 FIELDS = ("model", "app", "task", "status")
+TOKENS = ("prompt_tokens", "cached_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,7 @@ def _group(word: str) -> ColumnElement[Any]:
 def _sums() -> list[ColumnElement[Any]]:
     r = database.requests.c
     ended = [func.sum(case((r.status == word, 1), else_=0)).label(word) for word in ("running", "failed", "cancelled")]
-    tokens = [
-        func.coalesce(func.sum(r[name]), 0).label(name) for name in ("prompt_tokens", "cached_tokens", "output_tokens")
-    ]
+    tokens = [func.coalesce(func.sum(r[name]), 0).label(name) for name in TOKENS]
     return [func.count().label("requests"), *ended, *tokens, func.coalesce(func.sum(r.seconds), 0.0).label("seconds")]
 
 

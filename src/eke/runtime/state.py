@@ -28,7 +28,8 @@ class Process:
     Attributes:
         task: whose process it is.
         status: `starting` lives but does not answer yet, `ready`, `unhealthy` no longer answers and is being ended,
-            `stopping` was asked to end, `backoff` failed and waits for its next try, `stopped`, `done` (ended by itself, for good).
+            `stopping` was asked to end, `backoff` failed and waits for its next try, `stopped`,
+            `done` ended by itself, for good.
         since: time of the last change of status.
         pid: of the leader of its process group; None: there is no process.
         started: when that process began, in the fabric's own count; with `pid` it names one process for ever.
