@@ -1,0 +1,54 @@
+"""Collectives between chips: latency plus bytes over the link of the domain they cross. Seconds of (link, latency).
+
+A group of g ranks at a stride has m of them inside one scale-up domain and spans g/m domains. Collectives are
+hierarchical: inside the domain over the fast link, then each of the m ranks carries 1/m across.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eke.cost._bill import Term
+from eke.cost.machine import Machine
+from eke.cost.tables import FloatArray, IntArray
+
+
+class Group:
+    """Ranks that talk to each other: g [n] ranks, each `stride` [n] chips from the next."""
+
+    __slots__ = ("domains", "inside", "latency", "on", "ranks")
+
+    def __init__(self, on: Machine, ranks: IntArray, stride: IntArray | int = 1) -> None:
+        p = on.profile
+        self.on = on
+        self.ranks: FloatArray = np.asarray(ranks, dtype=np.float64)
+        self.inside: FloatArray = np.clip(on.domain // np.maximum(stride, 1), 1, ranks).astype(np.float64)
+        self.domains: FloatArray = np.ceil(self.ranks / self.inside)
+        hops = p.latency_hop_s * np.log2(self.ranks)
+        self.latency: FloatArray = (
+            (self.inside > 1) * p.latency_up_s + (self.domains > 1) * p.latency_out_s + hops
+        )  # 0 for a group of one
+
+    def reduce_scatter(self, size: Term) -> tuple[FloatArray, FloatArray]:
+        """Each rank begins with `size` bytes and ends with its share of the sum; an all-gather costs the same."""
+        m, d = self.inside, self.domains
+        link: FloatArray = size * ((m - 1) / m / self.on.up + (d - 1) / d / m / self.on.out)
+        return link, self.latency
+
+    def all_reduce(self, size: Term) -> tuple[FloatArray, FloatArray]:
+        """Every rank ends with the sum of `size` bytes: a reduce-scatter and an all-gather."""
+        link, latency = self.reduce_scatter(size)
+        return 2.0 * link, latency
+
+    def all_to_all(self, size: Term) -> tuple[FloatArray, FloatArray]:
+        """Every rank sends `size` bytes, spread evenly over the group; both links work at once."""
+        g, m = self.ranks, self.inside
+        link: FloatArray = size * np.maximum((m - 1) / g / self.on.up, (g - m) / g / self.on.out)
+        return link, self.latency
+
+
+def send(on: Machine, size: Term, span: IntArray) -> tuple[FloatArray, FloatArray]:
+    """One rank hands `size` bytes to the next stage of a replica that spans `span` chips."""
+    p = on.profile
+    near = span <= on.domain
+    return size / np.where(near, on.up, on.out), np.where(near, p.latency_up_s, p.latency_out_s)

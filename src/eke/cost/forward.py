@@ -1,0 +1,258 @@
+"""One pass of tokens through all layers of a model, priced operator by operator. Serving and training both build on it.
+
+Knows how many tokens of which kind come by; nothing of requests, steps or batches in flight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eke.cost._bill import Bill, Term
+from eke.cost.collectives import Group, send
+from eke.cost.kernels import ACTIVATION_BYTES, gemm, stream
+from eke.cost.layers import Layers, Sharding, cache_width, input_values, kv_share, output_values
+from eke.cost.machine import Machine
+from eke.cost.tables import FloatArray, Layouts
+from eke.figures import Precision
+from eke.models.architecture import Attention, FeedForward
+from eke.models.variant import Variant
+
+OPERATORS = (
+    "attention in", "attention prefill", "attention decode", "attention out", "mlp", "experts", "elementwise", "head",
+    "tensor all-reduce", "expert all-to-all", "pipeline send", "engine",
+)  # fmt: skip
+
+# Kernel launches of one layer, by operator; what a fused serving engine issues.
+LAUNCHES = {"attention in": 2, "attention": 2, "attention out": 1, "mlp": 2, "experts": 6, "elementwise": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What one pass carries on one data rank. All [n].
+
+    Attributes:
+        fresh: prompt tokens, read after `past` cached ones. rows: tokens that need logits.
+        parts: equal sequences the fresh tokens consist of, each attending only to itself.
+        sequences: sequences that decode one token each, at `context` tokens.
+    """
+
+    fresh: FloatArray
+    past: FloatArray
+    rows: FloatArray
+    sequences: FloatArray
+    context: FloatArray
+    parts: FloatArray
+
+    @property
+    def all(self) -> FloatArray:
+        """Tokens that go through every matrix product."""
+        return self.fresh + self.sequences
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Everything that stays fixed while layers are priced."""
+
+    on: Machine
+    model: Layers
+    variant: Variant
+    layouts: Layouts
+    to: Sharding
+    rate: float  # FLOP/s of weight products
+    rate16: float  # FLOP/s at 16-bit peak, before efficiency
+    weight_bytes: float
+    head_bytes: float
+    sequence_parallel: bool = False  # tensor ranks share out the tokens between products (training)
+
+
+def prepare(
+    on: Machine, model: Layers, variant: Variant, layouts: Layouts, to: Sharding, *, sequence_parallel: bool = False
+) -> Pass:
+    """Fix rates and weight sizes for one variant on one machine."""
+    p = on.profile
+    wanted: Precision = p.computes_in or variant.compute
+    sixteen = on.precision(p.computes_in or "bf16")
+    head_bits = max(p.head_bits or 0.0, variant.weight_bits)
+    return Pass(
+        on, model, variant, layouts, to, on.rate(wanted), on.chip.flops[sixteen],
+        variant.weight_bits / 8, head_bits / 8, sequence_parallel,
+    )  # fmt: skip
+
+
+def forward(bill: Bill, of: Pass, tokens: Tokens) -> None:
+    """Put one pass through all layers, all pipeline stages in turn, on the bill."""
+    for count, a in of.model.attention:
+        if a.kind != "none":
+            _attention(bill, of, tokens, a, count)
+    for count, f in of.model.feed_forward:
+        _channels(bill, of, tokens, f, count)
+    _head(bill, of, tokens)
+    _elementwise(bill, of, tokens)
+    hops = of.to.pp - 1
+    link, latency = send(of.on, tokens.all * of.model.hidden * ACTIVATION_BYTES, of.layouts.chips)
+    bill.add("pipeline send", link=hops * link, overhead=hops * latency)
+
+
+def _attention(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
+    on, to, h = of.on, of.to, of.model.hidden
+    launch = on.profile.kernel_s * count
+    n_in = input_values(a, h, to) / h
+    compute, memory = gemm(on, of.rate, t.all, n_in, h, of.weight_bytes)
+    bill.add("attention in", count * compute, count * memory, overhead=launch * LAUNCHES["attention in"])
+    k_out = output_values(a, h) / h / to.tp
+    compute, memory = gemm(on, of.rate, t.all, h, k_out, of.weight_bytes)
+    bill.add("attention out", count * compute, count * memory, overhead=launch * LAUNCHES["attention out"])
+    price = _linear if a.kind == "linear" else _softmax
+    price(bill, of, t, a, count)
+
+
+def _softmax(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
+    """Scores and values over the cache.
+
+    FLOP of a token at context c: 2 heads (d_qk + d_v) c. MLA decodes in the compressed space (DeepSeek-V2, absorbed
+    projections): d_qk = rank + rope, d_v = rank, and every head reads the same cache.
+    """
+    on, to, p = of.on, of.to, of.on.profile
+    launch = p.kernel_s * count * LAUNCHES["attention"]
+    heads = a.heads / to.tp
+    cache = cache_width(a) * kv_share(a, to) * (of.variant.kv_bits / 8)  # bytes a token, a layer
+    window = float(a.window) if a.window and a.kind == "sliding" else None
+
+    reads = t.fresh > 0
+    each = t.fresh / t.parts
+    width = 2.0 * heads * (a.head_dim + a.v_head_dim)
+    seen = visible(each, t.past, window) + reads * p.pad_query * _last(each, t.past, window) / 2
+    span = t.past + each if window is None else np.minimum(t.past, window) + each
+    moved = reads * t.parts * span * cache + t.fresh * heads * (a.head_dim + a.v_head_dim) * ACTIVATION_BYTES
+    bill.add(
+        "attention prefill",
+        count * width * t.parts * seen / (of.rate16 * p.attention),
+        count * moved / (on.bandwidth * p.attention_memory),
+        overhead=launch * reads,
+    )
+
+    decodes = t.sequences > 0
+    context = t.context if window is None else np.minimum(t.context, window)
+    width = 2.0 * heads * ((2 * a.kv_rank + a.rope_dim) if a.kind == "mla" else (a.head_dim + a.v_head_dim))
+    moved = t.sequences * context * cache + decodes * p.ramp_bytes
+    bill.add(
+        "attention decode",
+        count * width * t.sequences * context / (of.rate16 * p.attention_decode),
+        count * moved / (on.bandwidth * p.attention_memory),
+        overhead=launch * decodes,
+    )
+
+
+def _linear(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
+    """A constant-state mixer: each token updates and reads the state, 4 FLOP a value; decoding moves it once each way."""
+    on, p = of.on, of.on.profile
+    launch = p.kernel_s * count * LAUNCHES["attention"]
+    state = a.state / of.to.tp
+    bill.add(
+        "attention prefill",
+        count * 4.0 * state * t.fresh / (of.rate16 * p.attention),
+        count * stream(on, t.fresh * a.heads * a.v_head_dim * 3 * ACTIVATION_BYTES / of.to.tp),
+        overhead=launch * (t.fresh > 0),
+    )
+    bill.add(
+        "attention decode",
+        count * 4.0 * state * t.sequences / (of.rate16 * p.attention_decode),
+        count * stream(on, 2.0 * 2.0 * state * t.sequences),
+        overhead=launch * (t.sequences > 0),
+    )
+
+
+def visible(fresh: FloatArray, past: FloatArray, window: float | None) -> FloatArray:
+    """Pairs (query, key) of `fresh` causal tokens after `past`: sum over i of min(past + i, window), i = 1 … fresh. [n]"""
+    if window is None:
+        pairs: FloatArray = fresh * (past + (fresh + 1) / 2)
+        return pairs
+    growing = np.clip(window - past, 0.0, fresh)
+    pairs = growing * (past + (growing + 1) / 2) + (fresh - growing) * window
+    return pairs
+
+
+def _last(fresh: FloatArray, past: FloatArray, window: float | None) -> FloatArray:
+    """Keys the last query sees. [n]"""
+    return past + fresh if window is None else np.minimum(past + fresh, window)
+
+
+def _channels(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> None:
+    width = f.shared_intermediate if f.experts else f.intermediate
+    if width:
+        _dense(bill, of, t, width, f.matrices, count)
+    exchanged: Term = 0.0
+    if f.experts:
+        _experts(bill, of, t, f, count)
+        exchanged = _exchange(bill, of, t, f, count)
+    # Attention and feed-forward each end in one all-reduce over tp; the exchange between experts replaces the second.
+    group = Group(of.on, of.layouts.tp)
+    link, latency = group.all_reduce(t.all * of.model.hidden * ACTIVATION_BYTES)
+    times = count * (2.0 - exchanged)
+    bill.add("tensor all-reduce", link=times * link, overhead=times * latency)
+
+
+def _dense(bill: Bill, of: Pass, t: Tokens, width: int, matrices: int, count: int) -> None:
+    h, local = of.model.hidden, width / of.to.tp
+    up_c, up_m = gemm(of.on, of.rate, t.all, (matrices - 1) * local, h, of.weight_bytes)
+    down_c, down_m = gemm(of.on, of.rate, t.all, h, local, of.weight_bytes)
+    launch = of.on.profile.kernel_s * LAUNCHES["mlp"]
+    bill.add("mlp", count * (up_c + down_c), count * (up_m + down_m), overhead=count * launch)
+
+
+def touched(tokens: FloatArray, experts: int, chosen: int) -> FloatArray:
+    """Expected number of distinct experts that `tokens` tokens choose, `chosen` each: E (1 - (1 - K/E)^T). [n]"""
+    if chosen >= experts:
+        return experts * (tokens > 0).astype(np.float64)
+    distinct: FloatArray = -experts * np.expm1(tokens * np.log1p(-chosen / experts))
+    return distinct
+
+
+def _experts(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> None:
+    """Routed experts of the busiest rank: as many products as experts touched, each over its share of the tokens."""
+    on, to, h = of.on, of.to, of.model.hidden
+    tokens = t.all * to.expert_dp
+    busy = 1.0 + (on.profile.imbalance - 1.0) * (1.0 - 1.0 / to.ep)
+    distinct = np.minimum(touched(tokens, f.experts, f.experts_per_token) * busy, f.experts) / to.ep
+    m = tokens * f.experts_per_token * busy / to.ep / np.maximum(distinct, 1e-9)
+    local = f.intermediate / to.expert_tp
+    up_c, up_m = gemm(on, of.rate, m, (f.matrices - 1) * local, h, of.weight_bytes, copies=distinct)
+    down_c, down_m = gemm(on, of.rate, m, h, local, of.weight_bytes, copies=distinct)
+    launch = on.profile.kernel_s * LAUNCHES["experts"]
+    bill.add("experts", count * (up_c + down_c), count * (up_m + down_m), overhead=count * launch)
+
+
+def _exchange(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> FloatArray:
+    """Tokens go to their experts and come back, where data ranks meet; elsewhere tp's all-reduce does it. Where it does. [n]"""
+    to = of.to
+    meets = (to.expert_dp > 1).astype(np.float64)
+    copies = np.minimum(f.experts_per_token, to.ep) / to.ep
+    size = t.all * to.expert_dp * copies * of.model.hidden * ACTIVATION_BYTES
+    group = Group(of.on, (to.ep * to.expert_tp).astype(np.int64))
+    link, latency = group.all_to_all(size)
+    twice = 2.0 * count * meets
+    bill.add("expert all-to-all", link=twice * link, overhead=twice * latency)
+    return meets
+
+
+def _head(bill: Bill, of: Pass, t: Tokens) -> None:
+    architecture, on = of.model.architecture, of.on
+    rows = t.rows
+    compute, memory = gemm(on, of.rate, rows, architecture.vocabulary / of.to.tp, architecture.hidden, of.head_bytes)
+    some = rows > 0
+    bill.add("head", some * compute, some * memory, overhead=on.profile.kernel_s * 2 * some)
+
+
+def _elementwise(bill: Bill, of: Pass, t: Tokens) -> None:
+    """Norms, residuals, positions and activations: passes over the residual stream and the gated widths."""
+    architecture, p = of.model.architecture, of.on.profile
+    active = sum(
+        count * (f.experts_per_token * f.intermediate + f.shared_intermediate if f.experts else f.intermediate)
+        for count, f in of.model.feed_forward
+    )
+    shared = of.to.tp if of.sequence_parallel else 1.0
+    values = p.elementwise * architecture.layers * architecture.hidden / shared + 3.0 * active / of.to.tp
+    launches = p.kernel_s * LAUNCHES["elementwise"] * architecture.layers
+    bill.add("elementwise", memory=stream(of.on, t.all * values * ACTIVATION_BYTES), overhead=launches)

@@ -1,0 +1,136 @@
+"""The cost model's face: one architecture, one variant, one kind of chip, one engine family; tables of layouts in, times and bytes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from eke.cost import memory as _memory
+from eke.cost import serving, training
+from eke.cost.forward import Pass, prepare
+from eke.cost.layers import Sharding, layers, sharding
+from eke.cost.machine import machine
+from eke.cost.tables import Basis, FloatArray, IntArray, Layouts, Memory, Times
+from eke.figures import Precision
+from eke.models.variant import Variant
+
+if TYPE_CHECKING:
+    from eke.cost.profile import Profile
+    from eke.fleet.chip import Chip
+    from eke.models.architecture import Architecture
+
+
+class CostModel:
+    """How fast, and in how much memory, one model runs on one kind of chip under one engine family.
+
+    All arguments named like counts are numbers or arrays that broadcast to the n rows of the layouts. No method loops over rows.
+
+    Args:
+        architecture: the model. chip: what it runs on. variant: in which precision.
+        engine: family of engine whose efficiencies hold: see `eke.cost.profile.engines`.
+        chips_per_node: domain of PCIe where a chip has no scale-up link.
+        scale_out: bytes/s one way per chip between nodes; default: the chip's.
+        profile: efficiencies to use instead of those found for the chip.
+
+    Attributes:
+        basis: `measured`, `modelled` or `guessed`: how well the efficiencies are known.
+        interval: factors (low, high) that make an 80% interval of predicted seconds.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        chip: Chip,
+        variant: Variant,
+        *,
+        engine: str = "vllm",
+        chips_per_node: int = 8,
+        scale_out: float | None = None,
+        profile: Profile | None = None,
+    ) -> None:
+        self._machine = machine(chip, engine, chips_per_node=chips_per_node, scale_out=scale_out, profile=profile)
+        self._layers = layers(architecture)
+        self._variant = variant
+        self.profile = self._machine.profile
+        self.basis: Basis = self.profile.basis
+        self.interval: tuple[float, float] = self.profile.interval
+
+    def serving_memory(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> Memory:
+        """Bytes per chip with `sequences` in flight over the replica, of `context` tokens each."""
+        return _memory.serving_memory(self._pass(layouts), self._rows(layouts, sequences), self._rows(layouts, context))
+
+    def max_sequences(self, layouts: Layouts, context: ArrayLike) -> IntArray:
+        """Most sequences of `context` tokens a replica holds; 0 where the weights do not fit."""
+        return _memory.max_sequences(self._pass(layouts), self._rows(layouts, context))
+
+    def prefill(self, layouts: Layouts, tokens: ArrayLike, past: ArrayLike = 0) -> Times:
+        """Time of one prompt of `tokens` new tokens after `past` cached ones, first to last stage.
+
+        Every data rank reads such a prompt and every pipeline stage is busy: a replica finishes pp*dp of them in this time.
+        """
+        return serving.prefill(self._pass(layouts), self._rows(layouts, tokens), self._rows(layouts, past))
+
+    def decode(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> Times:
+        """Time in which each of the replica's `sequences` gets one token, at mean `context` tokens."""
+        return self.mixed(layouts, 0.0, sequences, context)
+
+    def mixed(self, layouts: Layouts, prefill_tokens: ArrayLike, sequences: ArrayLike, context: ArrayLike) -> Times:
+        """One iteration: `prefill_tokens` of prompts, over the whole replica, beside the decoding of `sequences`."""
+        return serving.mixed(
+            self._pass(layouts),
+            self._rows(layouts, prefill_tokens),
+            self._rows(layouts, sequences),
+            self._rows(layouts, context),
+        )
+
+    def training(
+        self,
+        layouts: Layouts,
+        micro_batch: ArrayLike,
+        sequence: ArrayLike,
+        global_batch_tokens: ArrayLike,
+        precision: Precision = "bf16",
+    ) -> tuple[Times, Memory]:
+        """One optimizer step, recomputing the least share of layers that fits; `Memory.fits` says whether any does.
+
+        Args:
+            layouts: chips of one job: tp*pp*dp.
+            micro_batch: sequences a data rank takes at a time. sequence: tokens of each.
+            global_batch_tokens: tokens of a step over all data ranks.
+            precision: of the matrix products; weights and gradients stay in 16 bits.
+        """
+        trained = Variant(precision, 16.0, precision, 16.0, None)
+        of = prepare(
+            self._machine,
+            self._layers,
+            trained,
+            layouts,
+            self._sharding(layouts, training=True),
+            sequence_parallel=True,
+        )
+        return training.step(
+            of,
+            self._rows(layouts, micro_batch),
+            self._rows(layouts, sequence),
+            self._rows(layouts, global_batch_tokens),
+        )
+
+    def training_flop_per_token(self, sequence: float) -> float:
+        """Forward and backward FLOP of one token in sequences of `sequence`: what MFU counts."""
+        return training.flop_per_token(self._layers, float(sequence))
+
+    def peak(self, precision: Precision) -> float:
+        """The chip's peak FLOP/s in what it has for `precision`: what MFU is a share of."""
+        return self._machine.chip.flops[self._machine.precision(precision)]
+
+    def _sharding(self, layouts: Layouts, *, training: bool) -> Sharding:
+        return sharding(layouts, training=training, shares_memory=self._machine.chip.kind == "cpu")
+
+    def _pass(self, layouts: Layouts) -> Pass:
+        return prepare(self._machine, self._layers, self._variant, layouts, self._sharding(layouts, training=False))
+
+    @staticmethod
+    def _rows(layouts: Layouts, values: ArrayLike) -> FloatArray:
+        return np.broadcast_to(np.asarray(values, dtype=np.float64), len(layouts.tp))

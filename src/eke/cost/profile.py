@@ -1,0 +1,185 @@
+"""A profile: how much of a chip's peaks is really reached, per chip and engine family. Coefficients only, no measurements.
+
+Profiles lie in `profiles/<chip>.yaml`: a `kernels` part (the chip's own: GEMM, memory, links) and an `engines` part
+(what one engine family adds). `profiles/default.yaml` holds the guesses everything starts from. A chip without a file
+borrows that of its `relative`, and that one's relative, and says so: shares of peak carry over, peaks do not.
+
+The saturating efficiencies are written as padding, which is the same formula read another way:
+with E the saturated share and h a half-size, `E * x/(x + h)` of the peak on work x costs `(x + h) / (E * peak)`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eke.cost.tables import Basis
+from eke.errors import InputError, UnknownName
+from eke.figures import Precision
+from eke.fleet.chip import Chip
+
+_SHIPPED = Path(__file__).parent / "profiles"
+_ORDER: tuple[Basis, ...] = ("guessed", "modelled", "measured")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Efficiencies of one chip under one engine family.
+
+    Attributes:
+        gemm: saturated share of peak FLOP/s by precision; `gemm_other` for precisions not listed.
+        pad_m, pad_n, pad_k: half-sizes of a GEMM: tokens, outputs, inputs (see the module's formula).
+        attention: share of 16-bit peak in prefill attention; `pad_query` its half-size in query tokens.
+        attention_decode: share of 16-bit peak in decode attention; `attention_memory` of bandwidth.
+        memory: saturated share of bandwidth when streaming; `ramp_bytes` its half-size.
+        elementwise: passes over the residual stream by norms and other element-wise kernels of a layer.
+        computes_in: precision the engine computes in whatever the variant says; None: the variant's.
+        kernel_s: seconds a kernel costs beyond its work. step_s, sequence_s: the engine's own per step and per sequence.
+        link_up, link_out: share of link speed reached. latency_up_s, latency_out_s: per collective.
+        latency_hop_s: more for each doubling of the group.
+        imbalance: load of the busiest expert rank over the mean, at many ranks.
+        overlap: share of gradient traffic that can hide behind the backward pass; overlap_tp: of tensor collectives in training.
+        virtual_stages: most model chunks a pipeline rank holds in training.
+        usable: share of memory the engine may use. reserve_bytes: what it keeps for itself before weights.
+        batched_tokens: tokens of a full iteration, for working memory.
+        head_bits: bits of embedding and output matrix; None: the variant's.
+        spread: standard deviation of ln(measured / predicted).
+        source: where the coefficients come from.
+    """
+
+    chip: str
+    engine: str
+    basis: Basis
+    source: str
+    gemm: Mapping[Precision, float]
+    gemm_other: float
+    pad_m: float
+    pad_n: float
+    pad_k: float
+    attention: float
+    pad_query: float
+    attention_decode: float
+    attention_memory: float
+    memory: float
+    ramp_bytes: float
+    elementwise: float
+    kernel_s: float
+    step_s: float
+    sequence_s: float
+    link_up: float
+    link_out: float
+    latency_up_s: float
+    latency_out_s: float
+    latency_hop_s: float
+    imbalance: float
+    overlap: float
+    overlap_tp: float
+    virtual_stages: int
+    usable: float
+    reserve_bytes: float
+    batched_tokens: float
+    spread: float
+    computes_in: Precision | None = None
+    head_bits: float | None = None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Factors (low, high) on seconds that hold 80% of log-normal residuals: exp(∓1.2816 spread)."""
+        return exp(-1.2816 * self.spread), exp(1.2816 * self.spread)
+
+    def gemm_share(self, precision: Precision) -> float:
+        """Saturated share of peak in `precision`."""
+        return self.gemm.get(precision, self.gemm_other)
+
+
+def weaker(*bases: Basis) -> Basis:
+    """The least certain of several bases."""
+    return min(bases, key=_ORDER.index)
+
+
+def slug(chip: str) -> str:
+    """A chip's name as a file name: `H100-SXM` as `h100-sxm`."""
+    return re.sub(r"[^a-z0-9]+", "-", chip.casefold()).strip("-")
+
+
+@cache
+def _read(path: Path) -> Mapping[str, Any]:
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or document.get("format") != "eke.profile/1":
+        raise InputError(f"{path} is not a profile", why="its `format` is not eke.profile/1", remedy="eke calibrate")
+    return document
+
+
+def _shipped(chip: str) -> Mapping[str, Any] | None:
+    path = _SHIPPED / f"{slug(chip)}.yaml"
+    return _read(path) if path.exists() else None
+
+
+def engines() -> tuple[str, ...]:
+    """Engine families that have coefficients."""
+    return tuple(sorted(_read(_SHIPPED / "default.yaml")["engines"]))
+
+
+def _relatives(chip: Chip) -> list[str]:
+    """`chip` and those it may borrow from, nearest first."""
+    from importlib import import_module
+
+    names, seen = [chip.name], chip.relative
+    while seen and seen not in names:
+        names.append(seen)
+        try:
+            seen = import_module("eke.fleet.catalogue").chip(seen).relative
+        except (ImportError, UnknownName):
+            break
+    return names
+
+
+def find(chip: Chip, engine: str) -> Profile:
+    """The profile of `chip` under `engine`: its own, its relative's, or the default.
+
+    Raises:
+        UnknownName: an engine family without coefficients.
+    """
+    default = _read(_SHIPPED / "default.yaml")
+    if engine not in default["engines"]:
+        raise UnknownName("engine family", engine, default["engines"])
+    values: dict[str, Any] = dict(default["kinds"]["cpu" if chip.kind == "cpu" else "accelerator"])
+    basis: Basis = "guessed"
+    own: Mapping[str, Any] = {}
+    for name in _relatives(chip):
+        if (found := _shipped(name)) is not None:
+            own, basis = found, "modelled"
+            break
+    values |= own.get("kernels", {})
+    values |= default["engines"][engine]
+    if engine in own.get("engines", {}):
+        values |= own["engines"][engine]
+        basis = "measured" if own.get("chip") == chip.name else "modelled"
+    source = own.get("source") or default["source"]
+    return build(values | {"chip": chip.name, "engine": engine, "basis": values.get("basis", basis), "source": source})
+
+
+def build(values: Mapping[str, Any]) -> Profile:
+    """A profile from plain values.
+
+    Raises:
+        InputError: names coefficients that are unknown or missing.
+    """
+    known = {f.name for f in fields(Profile)}
+    optional = {"computes_in", "head_bits"}
+    wrong = sorted(set(values) - known) or sorted(known - optional - set(values))
+    if wrong:
+        raise InputError(f"profile of {values.get('chip', '?')}: {', '.join(wrong)} unknown or missing")
+    return Profile(**values)
+
+
+def at_most(profile: Profile, basis: Basis) -> Profile:
+    """`profile`, its basis no better than `basis`."""
+    return replace(profile, basis=weaker(profile.basis, basis))

@@ -1,0 +1,45 @@
+"""One iteration of a serving engine: reading prompts, decoding, or both. Counts are the whole replica's; knows no queue and no clock.
+
+Data ranks share the work evenly. With pp stages, pp micro-batches are under way, each 1/pp of the replica's sequences:
+`seconds` is the time in which every one of them moves by one step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eke.cost._bill import Bill
+from eke.cost.forward import OPERATORS, Pass, Tokens, forward
+from eke.cost.tables import FloatArray, Times
+
+
+def _priced(of: Pass, tokens: Tokens) -> Times:
+    p = of.on.profile
+    bill = Bill(len(of.to.tp), OPERATORS)
+    forward(bill, of, tokens)
+    bill.add("engine", overhead=p.step_s + p.sequence_s * tokens.sequences * of.to.dp)
+    return bill.times()
+
+
+def _per_rank(count: FloatArray, of: Pass, least: float) -> FloatArray:
+    """A count of the whole replica on one data rank in one micro-batch; not less than `least` where there is any. [n]"""
+    local: FloatArray = np.where(count > 0, np.maximum(count / (of.to.dp * of.to.pp), least), 0.0)
+    return local
+
+
+def prefill(of: Pass, tokens: FloatArray, past: FloatArray) -> Times:
+    """One prompt of `tokens` [n] new tokens after `past` [n] cached ones, on each data rank at once."""
+    zero, one = np.zeros_like(tokens), np.ones_like(tokens)
+    return _priced(of, Tokens(tokens, past, rows=one, sequences=zero, context=zero, parts=one))
+
+
+def mixed(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> Times:
+    """A chunk of `fresh` [n] prompt tokens beside `sequences` [n] that decode at mean `context` [n].
+
+    The chunk is taken as the middle of a prompt of `context` tokens.
+    """
+    local = _per_rank(sequences, of, 1.0)
+    chunk = _per_rank(fresh, of, 0.0)
+    past = np.maximum(context - chunk, 0.0) / 2
+    rows = local + np.minimum(chunk, 1.0)
+    return _priced(of, Tokens(chunk, past, rows, local, context, parts=np.ones_like(chunk)))
