@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from eke.cost.tables import FloatArray, Times
 
-Term = FloatArray | float
+Term = NDArray[np.floating[Any]] | float
 
 
 class Bill:

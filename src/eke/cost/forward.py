@@ -146,7 +146,7 @@ def _softmax(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
 
 
 def _linear(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
-    """A constant-state mixer: each token updates and reads the state, 4 FLOP a value; decoding moves it once each way."""
+    """A constant-state mixer: a token updates and reads the state, 4 FLOP a value; decoding moves it once each way."""
     on, p = of.on, of.on.profile
     launch = p.kernel_s * count * LAUNCHES["attention"]
     state = a.state / of.to.tp
@@ -165,13 +165,11 @@ def _linear(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
 
 
 def visible(fresh: FloatArray, past: FloatArray, window: float | None) -> FloatArray:
-    """Pairs (query, key) of `fresh` causal tokens after `past`: sum over i of min(past + i, window), i = 1 … fresh. [n]"""
+    """Pairs (query, key) of `fresh` causal tokens after `past`: sum of min(past + i, window), i = 1 … fresh. [n]"""
     if window is None:
-        pairs: FloatArray = fresh * (past + (fresh + 1) / 2)
-        return pairs
+        return fresh * (past + (fresh + 1) / 2)
     growing = np.clip(window - past, 0.0, fresh)
-    pairs = growing * (past + (growing + 1) / 2) + (fresh - growing) * window
-    return pairs
+    return growing * (past + (growing + 1) / 2) + (fresh - growing) * window
 
 
 def _last(fresh: FloatArray, past: FloatArray, window: float | None) -> FloatArray:
@@ -225,7 +223,7 @@ def _experts(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> Non
 
 
 def _exchange(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> FloatArray:
-    """Tokens go to their experts and come back, where data ranks meet; elsewhere tp's all-reduce does it. Where it does. [n]"""
+    """Where data ranks meet, tokens go to their experts and come back; elsewhere tp's all-reduce does it. [n]"""
     to = of.to
     meets = (to.expert_dp > 1).astype(np.float64)
     copies = np.minimum(f.experts_per_token, to.ep) / to.ep

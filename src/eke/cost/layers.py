@@ -1,4 +1,4 @@
-"""A model's layers as they lie on chips: kinds of attention and feed-forward with their counts, weights and caches per rank.
+"""A model's layers as they lie on chips: kinds of attention and feed-forward, counts, weights and caches per rank.
 
 Knows shapes and shards, no seconds. Equal layers are counted once, however the model interleaves them.
 """
@@ -61,7 +61,7 @@ class Sharding:
 
 
 def sharding(layouts: Layouts, *, training: bool, shares_memory: bool = False) -> Sharding:
-    """Serving cuts experts over all tp*dp ranks (vLLM); training keeps a copy per tp*ep and reduces gradients (Megatron)."""
+    """Serving cuts experts over all tp*dp ranks (vLLM); training keeps a copy per tp*ep ranks (Megatron)."""
     tp, pp, ep, dp = (np.asarray(x, dtype=np.float64) for x in (layouts.tp, layouts.pp, layouts.ep, layouts.dp))
     expert_tp = tp * dp / ep
     if training:
@@ -84,7 +84,7 @@ def output_values(a: Attention, hidden: int) -> int:
 
 
 def input_values(a: Attention, hidden: int, to: Sharding) -> FloatArray:
-    """Weights before attention on one rank: what tp cuts, KV heads it can only copy, and MLA's down-projections it repeats. [n]"""
+    """Weights before attention on one rank: what tp cuts, KV heads it copies, MLA's down-projections it repeats. [n]"""
     keys = 0
     if a.kind in ("full", "sliding") and not a.shares_kv:
         keys = hidden * a.kv_heads * (a.head_dim + a.v_head_dim)

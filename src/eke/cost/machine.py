@@ -1,4 +1,4 @@
-"""One kind of chip as an engine finds it: rates after efficiency, and the links of the domains it sits in. Knows no model."""
+"""One kind of chip as an engine finds it: rates after efficiency, and links by domain. Knows no model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from eke.fleet.chip import Chip
 PCIE_BYTES_PER_S = 25e9  # PCIe 4.0 x16, one way, what transfers really reach
 UNKNOWN_SCALE_OUT_BYTES_PER_S = 12.5e9  # 100 Gb/s
 
-# What a chip computes in when it lacks the wanted matrix units, best first (V100 and T4 have no bf16; int4 weights unpack to 16 bits).
+# What a chip computes in when it lacks the wanted matrix units, best first.
+# V100 and T4 have no bf16; int4 weights unpack to 16 bits.
 FALLBACK: dict[Precision, tuple[Precision, ...]] = {
     "fp4": ("bf16", "fp16", "tf32", "fp32"),
     "int4": ("bf16", "fp16", "tf32", "fp32"),

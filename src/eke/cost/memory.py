@@ -1,4 +1,7 @@
-"""What lies in a chip's memory while a model serves: weights, KV cache, working memory. Bytes of the fullest chip of a replica."""
+"""What lies in a chip's memory while a model serves: weights, KV cache, working memory.
+
+Bytes of the fullest chip of a replica. Knows no time.
+"""
 
 from __future__ import annotations
 

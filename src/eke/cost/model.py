@@ -1,4 +1,4 @@
-"""The cost model's face: one architecture, one variant, one kind of chip, one engine family; tables of layouts in, times and bytes out."""
+"""The cost model's face: one architecture, variant, kind of chip and engine family; layouts in, times and bytes out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class CostModel:
     """How fast, and in how much memory, one model runs on one kind of chip under one engine family.
 
-    All arguments named like counts are numbers or arrays that broadcast to the n rows of the layouts. No method loops over rows.
+    Counts are numbers or arrays that broadcast to the n rows of the layouts. No method loops over rows.
 
     Args:
         architecture: the model. chip: what it runs on. variant: in which precision.
@@ -68,7 +68,7 @@ class CostModel:
     def prefill(self, layouts: Layouts, tokens: ArrayLike, past: ArrayLike = 0) -> Times:
         """Time of one prompt of `tokens` new tokens after `past` cached ones, first to last stage.
 
-        Every data rank reads such a prompt and every pipeline stage is busy: a replica finishes pp*dp of them in this time.
+        Every data rank reads such prompts and every pipeline stage is busy: a replica finishes pp*dp in this time.
         """
         return serving.prefill(self._pass(layouts), self._rows(layouts, tokens), self._rows(layouts, past))
 
@@ -97,7 +97,8 @@ class CostModel:
 
         Args:
             layouts: chips of one job: tp*pp*dp.
-            micro_batch: sequences a data rank takes at a time. sequence: tokens of each.
+            micro_batch: sequences a data rank takes at a time.
+            sequence: tokens of each.
             global_batch_tokens: tokens of a step over all data ranks.
             precision: of the matrix products; weights and gradients stay in 16 bits.
         """

@@ -1,4 +1,4 @@
-"""A profile: how much of a chip's peaks is really reached, per chip and engine family. Coefficients only, no measurements.
+"""A profile: how much of a chip's peaks is really reached, per chip and engine family. Coefficients, no measurements.
 
 Profiles lie in `profiles/<chip>.yaml`: a `kernels` part (the chip's own: GEMM, memory, links) and an `engines` part
 (what one engine family adds). `profiles/default.yaml` holds the guesses everything starts from. A chip without a file
@@ -41,11 +41,13 @@ class Profile:
         memory: saturated share of bandwidth when streaming; `ramp_bytes` its half-size.
         elementwise: passes over the residual stream by norms and other element-wise kernels of a layer.
         computes_in: precision the engine computes in whatever the variant says; None: the variant's.
-        kernel_s: seconds a kernel costs beyond its work. step_s, sequence_s: the engine's own per step and per sequence.
+        kernel_s: seconds a kernel costs beyond its work.
+        step_s, sequence_s: the engine's own seconds per step and per sequence.
         link_up, link_out: share of link speed reached. latency_up_s, latency_out_s: per collective.
         latency_hop_s: more for each doubling of the group.
         imbalance: load of the busiest expert rank over the mean, at many ranks.
-        overlap: share of gradient traffic that can hide behind the backward pass; overlap_tp: of tensor collectives in training.
+        overlap: share of gradient traffic that can hide behind the backward pass.
+        overlap_tp: share of tensor collectives hidden in training.
         virtual_stages: most model chunks a pipeline rank holds in training.
         usable: share of memory the engine may use. reserve_bytes: what it keeps for itself before weights.
         batched_tokens: tokens of a full iteration, for working memory.

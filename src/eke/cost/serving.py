@@ -1,6 +1,6 @@
-"""One iteration of a serving engine: reading prompts, decoding, or both. Counts are the whole replica's; knows no queue and no clock.
+"""One iteration of a serving engine: reading prompts, decoding, or both. Knows no queue and no clock.
 
-Data ranks share the work evenly. With pp stages, pp micro-batches are under way, each 1/pp of the replica's sequences:
+Counts are the whole replica's; data ranks share the work evenly. With pp stages, pp micro-batches are under way, each 1/pp of the replica's sequences:
 `seconds` is the time in which every one of them moves by one step.
 """
 
@@ -22,7 +22,7 @@ def _priced(of: Pass, tokens: Tokens) -> Times:
 
 
 def _per_rank(count: FloatArray, of: Pass, least: float) -> FloatArray:
-    """A count of the whole replica on one data rank in one micro-batch; not less than `least` where there is any. [n]"""
+    """A replica's count on one data rank in one micro-batch; not less than `least` where there is any. [n]"""
     local: FloatArray = np.where(count > 0, np.maximum(count / (of.to.dp * of.to.pp), least), 0.0)
     return local
 

@@ -1,4 +1,4 @@
-"""One optimizer step of training: time by operator, memory, and the least recomputation that fits. Knows no tokens to go, no deadline.
+"""One optimizer step of training: time by operator, memory, the least recomputation that fits. Knows no deadline.
 
 Tensor ranks with sequence parallelism, pipeline stages under 1F1B (interleaved where layers allow), expert ranks inside
 the data ranks, mixed-precision Adam sharded over data ranks (ZeRO-1).
@@ -23,7 +23,7 @@ GRADIENT_BYTES, STATE_BYTES = 2.0, 12.0
 # What the optimizer moves a parameter: gradient and state in, state and weight out.
 UPDATE_BYTES = GRADIENT_BYTES + 2 * STATE_BYTES + 2.0
 
-# Backward work over forward work: a matrix product has two (by input, by weight); flash attention recomputes its scores.
+# Backward work over forward work: a product has two (by input, by weight); flash attention computes its scores again.
 BACKWARD = {"attention prefill": 2.5, "tensor all-reduce": 1.0, "expert all-to-all": 1.0, "pipeline send": 1.0}
 BACKWARD_ELSE = 2.0
 
@@ -132,7 +132,7 @@ def step(
 
 
 def _reduce(bill: Bill, of: Pass, last: FloatArray) -> None:
-    """Gradients are summed and scattered, new weights gathered; part of it hides behind the last micro-batch `last` [n] seconds."""
+    """Gradients are summed and scattered, new weights gathered; part hides behind the last micro-batch (`last` seconds)."""
     dense, experts = _stage_counts(of)
     replicas = of.layouts.dp
     expert_replicas = np.maximum(of.to.dp / of.to.expert_dp, 1.0)
