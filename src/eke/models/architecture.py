@@ -1,7 +1,7 @@
 """What a Hugging Face `config.json` says of a model, reduced to what costs time and memory. Knows no chip.
 
-A model is runs of equal blocks; a block is one attention and one feed-forward. Counts are exact for the
-published families; byte counts take bits per value, because precision is a choice of the planner.
+A model is groups of equal blocks, in order of first appearance; a block is one attention and one feed-forward.
+Counts are exact for the published families; byte counts take bits per value, because precision is a choice of the planner.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ class Attention:
         kv_rank, rope_dim, q_rank: MLA's compressed widths.
         state: values of recurrent state per sequence (linear only).
         parameters: weights of this mixer, with its norms.
+        selects: cached tokens a query reads at most (sparse attention); all are kept. None: every one in reach.
+        compression: tokens that share one KV entry; beyond 1, `window` tokens are kept uncompressed besides.
+        index_dim: values per KV entry kept for the indexer that selects.
     """
 
     kind: Literal["full", "sliding", "mla", "linear", "none"]
@@ -35,11 +38,14 @@ class Attention:
     rope_dim: int = 0
     q_rank: int = 0
     state: int = 0
+    selects: int | None = None
+    compression: int = 1
+    index_dim: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class FeedForward:
-    """One channel mixer, dense (`experts == 0`) or a mixture.
+    """One channel mixer, dense (`experts == 0`) or a mixture; `intermediate == 0` where a block has none.
 
     Attributes:
         intermediate: width of a dense layer, or of one routed expert.
@@ -47,6 +53,7 @@ class FeedForward:
         shared_intermediate: width of all shared experts together.
         parameters: weights, all experts.
         active_parameters: weights one token touches.
+        latent: width routed experts read and write; None: the residual stream's.
     """
 
     intermediate: int
@@ -56,6 +63,7 @@ class FeedForward:
     experts: int = 0
     experts_per_token: int = 0
     shared_intermediate: int = 0
+    latent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +124,14 @@ class Architecture:
 
     def kv_values(self, context: float) -> float:
         """Values in the KV cache (and recurrent state) of one sequence of `context` tokens."""
-        total = 0.0
-        for block in self.blocks:
-            a = block.attention
-            tokens = min(context, a.window) if a.kind == "sliding" and a.window else context
-            width = {"mla": a.kv_rank + a.rope_dim, "linear": 0, "none": 0}.get(
-                a.kind, a.kv_heads * (a.head_dim + a.v_head_dim)
-            )
-            total += block.count * ((0 if a.shares_kv else tokens * width) + a.state)
-        return total
+        return sum(block.count * _kv_values(block.attention, context) for block in self.blocks)
+
+
+def _kv_values(a: Attention, context: float) -> float:
+    if a.kind in ("linear", "none") or a.shares_kv:
+        return float(a.state)
+    width = a.kv_rank + a.rope_dim if a.kind == "mla" else a.kv_heads * (a.head_dim + a.v_head_dim)
+    reach = min(context, a.window) if a.window else context
+    entries = reach if a.kind == "sliding" else context / a.compression
+    beside = reach if a.compression > 1 else 0.0
+    return (entries + beside) * width + entries * a.index_dim + a.state
