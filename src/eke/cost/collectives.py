@@ -43,8 +43,8 @@ class Group:
     def all_to_all(self, size: Term) -> tuple[FloatArray, FloatArray]:
         """Every rank sends `size` bytes, spread evenly over the group; both links work at once."""
         g, m = self.ranks, self.inside
-        link: FloatArray = size * np.maximum((m - 1) / g / self.on.up, (g - m) / g / self.on.out)
-        return link, self.latency
+        slower: FloatArray = np.maximum((m - 1) / g / self.on.up, (g - m) / g / self.on.out)
+        return size * slower, self.latency
 
 
 def send(on: Machine, size: Term, span: IntArray) -> tuple[FloatArray, FloatArray]:

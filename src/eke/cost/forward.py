@@ -12,7 +12,7 @@ import numpy as np
 from eke.cost._bill import Bill, Term
 from eke.cost.collectives import Group, send
 from eke.cost.kernels import ACTIVATION_BYTES, gemm, stream
-from eke.cost.layers import Layers, Sharding, cache_width, input_values, kv_share, output_values
+from eke.cost.layers import Layers, Sharding, cache_width, input_values, kv_share, output_values, reaches
 from eke.cost.machine import Machine
 from eke.cost.tables import FloatArray, Layouts
 from eke.figures import Precision
@@ -118,13 +118,14 @@ def _softmax(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
     launch = p.kernel_s * count * LAUNCHES["attention"]
     heads = a.heads / to.tp
     cache = cache_width(a) * kv_share(a, to) * (of.variant.kv_bits / 8)  # bytes a token, a layer
-    window = float(a.window) if a.window and a.kind == "sliding" else None
+    index = a.index_dim / a.compression * (of.variant.kv_bits / 8)
 
-    reads = t.fresh > 0
-    each = t.fresh / t.parts
+    reads, each = t.fresh > 0, t.fresh / t.parts
     width = 2.0 * heads * (a.head_dim + a.v_head_dim)
-    seen = visible(each, t.past, window) + reads * p.pad_query * _last(each, t.past, window) / 2
-    span = t.past + each if window is None else np.minimum(t.past, window) + each
+    seen, span = np.zeros_like(each), np.zeros_like(each)
+    for entries, most in reaches(a):
+        seen += entries * (visible(each, t.past, most) + reads * p.pad_query * _last(each, t.past, most) / 2)
+        span += entries * (each + (t.past if most is None else np.minimum(t.past, most)))
     moved = reads * t.parts * span * cache + t.fresh * heads * (a.head_dim + a.v_head_dim) * ACTIVATION_BYTES
     bill.add(
         "attention prefill",
@@ -134,9 +135,11 @@ def _softmax(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
     )
 
     decodes = t.sequences > 0
-    context = t.context if window is None else np.minimum(t.context, window)
+    context = np.zeros_like(t.context)
+    for entries, most in reaches(a):
+        context += entries * (t.context if most is None else np.minimum(t.context, most))
     width = 2.0 * heads * ((2 * a.kv_rank + a.rope_dim) if a.kind == "mla" else (a.head_dim + a.v_head_dim))
-    moved = t.sequences * context * cache + decodes * p.ramp_bytes
+    moved = t.sequences * (context * cache + t.context * index) + decodes * p.ramp_bytes
     bill.add(
         "attention decode",
         count * width * t.sequences * context / (of.rate16 * p.attention_decode),
@@ -210,14 +213,14 @@ def touched(tokens: FloatArray, experts: int, chosen: int) -> FloatArray:
 
 def _experts(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> None:
     """Routed experts of the busiest rank: as many products as experts touched, each over its share of the tokens."""
-    on, to, h = of.on, of.to, of.model.hidden
+    on, to, width = of.on, of.to, f.latent or of.model.hidden
     tokens = t.all * to.expert_dp
     busy = 1.0 + (on.profile.imbalance - 1.0) * (1.0 - 1.0 / to.ep)
     distinct = np.minimum(touched(tokens, f.experts, f.experts_per_token) * busy, f.experts) / to.ep
     m = tokens * f.experts_per_token * busy / to.ep / np.maximum(distinct, 1e-9)
     local = f.intermediate / to.expert_tp
-    up_c, up_m = gemm(on, of.rate, m, (f.matrices - 1) * local, h, of.weight_bytes, copies=distinct)
-    down_c, down_m = gemm(on, of.rate, m, h, local, of.weight_bytes, copies=distinct)
+    up_c, up_m = gemm(on, of.rate, m, (f.matrices - 1) * local, width, of.weight_bytes, copies=distinct)
+    down_c, down_m = gemm(on, of.rate, m, width, local, of.weight_bytes, copies=distinct)
     launch = on.profile.kernel_s * LAUNCHES["experts"]
     bill.add("experts", count * (up_c + down_c), count * (up_m + down_m), overhead=count * launch)
 

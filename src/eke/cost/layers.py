@@ -96,7 +96,7 @@ def input_values(a: Attention, hidden: int, to: Sharding) -> FloatArray:
 
 def routed_values(f: FeedForward, hidden: int) -> int:
     """Weights of all routed experts of a layer."""
-    return f.experts * f.matrices * hidden * f.intermediate
+    return f.experts * f.matrices * (f.latent or hidden) * f.intermediate
 
 
 def attention_weights(model: Layers, to: Sharding) -> FloatArray:
@@ -126,10 +126,23 @@ def kv_bytes(model: Layers, to: Sharding, context: FloatArray, kv_bits: float) -
             continue
         if a.state:
             total = total + count * a.state * 2.0 / to.tp  # states stay in 16 bits
-        if not a.shares_kv and a.kind != "linear":
-            seen = np.minimum(context, a.window) if a.window and a.kind == "sliding" else context
-            total = total + count * seen * cache_width(a) * (kv_bits / 8) * kv_share(a, to)
+        if a.shares_kv or a.kind == "linear":
+            continue
+        reach = np.minimum(context, a.window) if a.window else context
+        entries = reach if a.kind == "sliding" else context / a.compression
+        beside = reach if a.compression > 1 else 0.0
+        values = (entries + beside) * cache_width(a) * kv_share(a, to) + entries * a.index_dim
+        total = total + count * values * (kv_bits / 8)
     return total
+
+
+def reaches(a: Attention) -> tuple[tuple[float, float | None], ...]:
+    """What a query attends to: (entries a token, most tokens) of each part of the cache it reads."""
+    if a.kind == "sliding":
+        return ((1.0, a.window),)
+    if a.compression > 1:
+        return ((1.0 / a.compression, a.selects), (1.0, a.window))
+    return ((1.0, a.selects),)
 
 
 def cache_width(a: Attention) -> int:

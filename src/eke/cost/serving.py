@@ -1,6 +1,7 @@
 """One iteration of a serving engine: reading prompts, decoding, or both. Knows no queue and no clock.
 
-Counts are the whole replica's; data ranks share the work evenly. With pp stages, pp micro-batches are under way, each 1/pp of the replica's sequences:
+Counts are the whole replica's; data ranks share the work evenly.
+With pp stages, pp micro-batches are under way, each 1/pp of the replica's sequences:
 `seconds` is the time in which every one of them moves by one step.
 """
 

@@ -1,4 +1,4 @@
-"""The tables that go in and out of the cost model, as NumPy arrays with one entry a recipe. They hold numbers, no rules.
+"""The tables that go in and out of the cost model, as NumPy arrays with one entry a recipe. Numbers, no rules.
 
 A layout lays one model over chips. Ranks are placed as Megatron and vLLM do: tensor ranks are neighbours, then data
 (and expert) ranks, then pipeline stages. Expert ranks lie inside tp*dp, so a replica takes tp*pp*dp chips.

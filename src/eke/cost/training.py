@@ -12,7 +12,7 @@ from eke.cost._bill import Bill
 from eke.cost.collectives import Group
 from eke.cost.forward import OPERATORS, Pass, Tokens, forward
 from eke.cost.kernels import stream
-from eke.cost.layers import Layers, attention_weights, ends, feed_forward_weights, stage_share
+from eke.cost.layers import Layers, attention_weights, ends, feed_forward_weights, reaches, stage_share
 from eke.cost.tables import FloatArray, Memory, Times
 
 TRAINING_OPERATORS = (*OPERATORS, "bubble", "gradients", "optimizer")
@@ -38,9 +38,10 @@ def flop_per_token(model: Layers, sequence: float) -> float:
         if a.kind == "linear":
             pairs += count * 2.0 * a.state
         elif a.kind != "none":
-            s, w = sequence, float(a.window or sequence) if a.kind == "sliding" else sequence
-            keys = (s + 1) / 2 if w >= s else w * (1 - (w - 1) / (2 * s))
-            pairs += count * a.heads * (a.head_dim + a.v_head_dim) * keys
+            for entries, most in reaches(a):
+                w = min(most or sequence, sequence)
+                keys = w * (1 - (w - 1) / (2 * sequence))  # mean of min(i, w) over i = 1 … s
+                pairs += count * a.heads * (a.head_dim + a.v_head_dim) * entries * keys
     return 6.0 * (model.architecture.active_parameters + pairs)
 
 
@@ -132,7 +133,7 @@ def step(
 
 
 def _reduce(bill: Bill, of: Pass, last: FloatArray) -> None:
-    """Gradients are summed and scattered, new weights gathered; part hides behind the last micro-batch (`last` seconds)."""
+    """Gradients are summed and scattered, new weights gathered; part hides behind the last micro-batch."""
     dense, experts = _stage_counts(of)
     replicas = of.layouts.dp
     expert_replicas = np.maximum(of.to.dp / of.to.expert_dp, 1.0)
