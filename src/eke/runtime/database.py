@@ -58,6 +58,7 @@ processes = Table(
     Column("started", Float),
     Column("port", Integer),
     Column("cpus", JSON, nullable=False),
+    Column("grace_s", Float, nullable=False),
     Column("digest", String, nullable=False),
     Column("restarts", Integer, nullable=False),
     Column("failures", Integer, nullable=False),

@@ -35,6 +35,7 @@ class Process:
         started: when that process began, in the fabric's own count; with `pid` it names one process for ever.
         port: where it listens; kept over restarts.
         cpus: cores it was given.
+        grace_s: how long it may take to end, as its task said when it was started.
         digest: of the task as it was when the process was started.
         restarts: starts after a failure.
         failures: failures in a row.
@@ -49,6 +50,7 @@ class Process:
     started: float | None = None
     port: int | None = None
     cpus: tuple[int, ...] = ()
+    grace_s: float = 15.0
     digest: str = ""
     restarts: int = 0
     failures: int = 0
@@ -85,8 +87,9 @@ class Pressure:
 
 
 def digest(task: Task) -> str:
-    """A short name of everything a task says: two tasks of one digest run the same process."""
-    return hashlib.sha256(json.dumps(asdict(task), sort_keys=True).encode()).hexdigest()[:16]
+    """A short name of what a task runs: a process of the same digest need not be started anew."""
+    words = (task.argv, dict(task.env), task.port)
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class State:

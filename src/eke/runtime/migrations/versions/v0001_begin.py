@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("started", sa.Float),
         sa.Column("port", sa.Integer),
         sa.Column("cpus", sa.JSON, nullable=False),
+        sa.Column("grace_s", sa.Float, nullable=False),
         sa.Column("digest", sa.String, nullable=False),
         sa.Column("restarts", sa.Integer, nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),

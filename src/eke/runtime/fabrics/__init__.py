@@ -1,0 +1,1 @@
+"""Where processes live: `local` on this machine, `mock` in memory."""
