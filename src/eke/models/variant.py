@@ -1,10 +1,26 @@
-"""A variant: the same model in fewer bits, and what of its quality is left. Quality figures carry their source."""
+"""A variant: the same model in fewer bits, and what of its quality is left. Quality figures carry their source.
+
+What `quality.yaml` measured on the model itself comes first. Without that, a model borrows the lowest figure of the
+measured models within four times its size, and the figure says `estimated`. Nobody near measured: None.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
 
+import yaml
+
+from eke import units
 from eke.figures import Figure, Precision
+from eke.models import catalogue
+from eke.models.architecture import Architecture
+
+NEAR = 4.0
+"""Models within this factor of each other in size lose about alike; small ones lose most (`quality.yaml`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +39,90 @@ class Variant:
     compute: Precision
     kv_bits: float
     quality: Figure | None
+
+
+# name → bits a weight, precision computed in. int4: groups of 128 with a 16-bit scale and a 4-bit zero (GPTQ, AWQ);
+# fp4: an 8-bit scale for every 16 (NVFP4), weights only, as chips without fp4 units run it.
+_FORMS: dict[Precision, tuple[float, Precision]] = {
+    "bf16": (16.0, "bf16"),
+    "fp16": (16.0, "fp16"),
+    "fp8": (8.0, "fp8"),
+    "int8": (8.0, "int8"),
+    "int4": (4.0 + 20.0 / 128.0, "bf16"),
+    "fp4": (4.5, "bf16"),
+}
+
+# Models whose weights Eke brings exist here in that form alone. Bits: what one token reads (blocks and output matrix),
+# counted from the tensors of the file.
+_BROUGHT = {
+    "embedded": Variant("int4", 6.35, "bf16", 16.0, Figure(1.0, "Q4_K_M file of this model: the original here", "datasheet")),
+    "embedded-1.5b": Variant("int4", 5.08, "bf16", 16.0, Figure(1.0, "Q4_K_M file of this model: the original here", "datasheet")),
+}  # fmt: skip
+
+
+def variants(architecture: Architecture) -> dict[str, Variant]:
+    """The forms a model can be served in, by name; `fp4` only where it was published so."""
+    if (brought := _BROUGHT.get(architecture.name)) is not None:
+        return {brought.name: brought}
+    names = [n for n in _FORMS if n != "fp4" or architecture.native_precision == "fp4"]
+    return {n: Variant(n, *_FORMS[n], 16.0, _quality(architecture, n)) for n in names}
+
+
+def _quality(architecture: Architecture, name: Precision) -> Figure | None:
+    native = architecture.native_precision
+    if name == native:
+        return Figure(1.0, "the precision it was published in", "datasheet")
+    if name == "bf16":
+        return Figure(1.0, f"holds the published {native} weights exactly", "datasheet")
+    if name == "fp16":
+        # Gemma's activations exceed fp16's largest value, 65504 (its maker recommends bf16).
+        if architecture.name.casefold().startswith("gemma"):
+            return None
+        return Figure(1.0, "holds bf16's 8-bit significand exactly; ranges fit", "estimated")
+    return _measured(architecture.name, name) or _borrowed(architecture, name)
+
+
+def _measured(model: str, name: str) -> Figure | None:
+    """The evaluation of this very model; the first in the file, where there are several."""
+    rows = [row for row in _evaluations() if row["model"] == model and name in row]
+    return _figure(rows[0], name) if rows else None
+
+
+def _borrowed(architecture: Architecture, name: str) -> Figure | None:
+    """The lowest figure among measured models of about this size."""
+    size = architecture.parameters
+    near = [r for r in _evaluations() if name in r and size / NEAR <= _size(r) <= size * NEAR]
+    if not near:
+        return None
+    lowest = min((_figure(row, name) for row in near), key=lambda figure: figure.value)
+    names = ", ".join(dict.fromkeys(row["model"] for row in near))
+    return Figure(lowest.value, lowest.source, "estimated", f"not measured on this model: the lowest of {names}")
+
+
+def _figure(row: Mapping[str, Any], name: str) -> Figure:
+    """Mean of the variant over mean of bf16, on the benchmarks that both have; at most 1."""
+    pairs = [(a, b) for a, b in zip(row["bf16"], row[name], strict=True) if a is not None and b is not None]
+    ratio = sum(b for _, b in pairs) / sum(a for a, _ in pairs)
+    used = [n for n, b in zip(row["benchmarks"], row[name], strict=True) if b is not None]
+    note = f"{row['model']} on {', '.join(used)}" + (f"; {ratio:.4f} as published" if ratio > 1 else "")
+    return Figure(min(ratio, 1.0), _sources()[row["source"]], "measured", note)
+
+
+def _size(row: Mapping[str, Any]) -> float:
+    if "parameters" in row:
+        return units.read("tokens", row["parameters"])
+    return float(catalogue.architecture(row["model"]).parameters)
+
+
+@cache
+def _document() -> Mapping[str, Any]:
+    document: Mapping[str, Any] = yaml.safe_load(resources.files("eke.models").joinpath("quality.yaml").read_text("utf-8"))
+    return document
+
+
+def _evaluations() -> Sequence[Mapping[str, Any]]:
+    return _document()["evaluations"]  # type: ignore[no-any-return]
+
+
+def _sources() -> Mapping[str, str]:
+    return _document()["sources"]  # type: ignore[no-any-return]

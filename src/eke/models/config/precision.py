@@ -39,7 +39,7 @@ def _quantised(q: Mapping[str, Any]) -> Precision | None:
     if found := _groups(q.get("config_groups")):
         return found
     bits = q.get("bits") or q.get("w_bit")
-    if q.get("quant_method") in ("gptq", "awq") and bits in (4, 8):
+    if q.get("quant_method") in ("gptq", "awq", "gguf") and bits in (4, 8):
         return _BY_BITS[bits, "int"]
     return _METHODS.get(str(q.get("quant_method")))
 
