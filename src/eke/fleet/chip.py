@@ -12,6 +12,7 @@ from typing import Literal
 
 from eke.figures import Figure, Precision
 
+
 @dataclass(frozen=True, slots=True)
 class Chip:
     """A kind of accelerator. Unknown figures are `None`, never guessed.

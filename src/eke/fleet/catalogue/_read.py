@@ -16,7 +16,8 @@ KINDS = {
     "memory": "bytes", "memory_bandwidth": "bytes_per_s", "scale_out": "bytes_per_s", "tdp": "watts",
 }  # fmt: skip
 _KEYS = {"architecture", "kind", "aliases", "reported", "relative", "engines", "flops", "scale_up", *KINDS}
-_STATUSES = get_args(Status)
+_STATUSES: tuple[Status, ...] = get_args(Status)
+_PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 _DOMAIN = re.compile(r"(\d+) x (.+)")
 
 
@@ -53,7 +54,7 @@ def _chip(name: str, raw: Mapping[str, Any], document: Mapping[str, Any], figure
         vendor=document["vendor"],
         kind=raw.get("kind", document.get("kind", "gpu")),
         architecture=raw.get("architecture", ""),
-        flops={p: value[f"flops.{p}"] for p in get_args(Precision) if f"flops.{p}" in value},
+        flops={p: value[f"flops.{p}"] for p in _PRECISIONS if f"flops.{p}" in value},
         memory=value["memory"],
         memory_bandwidth=value["memory_bandwidth"],
         scale_up_chips=int(value.get("scale_up_chips", 1)),
@@ -69,9 +70,10 @@ def _chip(name: str, raw: Mapping[str, Any], document: Mapping[str, Any], figure
 
 def _figure(key: str, raw: Sequence[str], kind: str, sources: Mapping[str, str]) -> Figure:
     value, source, status, note = (*raw, "") if len(raw) == 3 else raw
-    if source not in sources or status not in _STATUSES:
-        raise InputError(f"{key}: source {source!r} or status {status!r} is not known", remedy="name it in `sources`")
-    return Figure(units.read(kind, value, key), sources[source], status, note)
+    for known in _STATUSES:
+        if status == known and source in sources:
+            return Figure(units.read(kind, value, key), sources[source], known, note)
+    raise InputError(f"{key}: source {source!r} or status {status!r} is not known", remedy="name it in `sources`")
 
 
 def _scale_up(name: str, raw: Sequence[str], sources: Mapping[str, str]) -> dict[str, Figure]:
@@ -84,7 +86,7 @@ def _scale_up(name: str, raw: Sequence[str], sources: Mapping[str, str]) -> dict
 
 
 def _precision(name: str, text: str) -> Precision:
-    for precision in get_args(Precision):
+    for precision in _PRECISIONS:
         if text == precision:
-            return precision  # type: ignore[no-any-return]
-    raise InputError(f"{name}.flops: {text!r} is not a precision", remedy=f"one of {', '.join(get_args(Precision))}")
+            return precision
+    raise InputError(f"{name}.flops: {text!r} is not a precision", remedy=f"one of {', '.join(_PRECISIONS)}")

@@ -1,0 +1,170 @@
+"""`eke fleet`: the chips Eke knows, the ones this machine has, and a fleet from a list of nodes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eke import units
+from eke.cli.output import Format, Output, rows_table, show, talk
+
+if TYPE_CHECKING:
+    from eke.fleet.chip import Chip
+    from eke.fleet.pool import Fleet
+
+app = typer.Typer(help="What you own: chips known by name, chips found here, fleets from a list.", no_args_is_help=True)
+
+_FIGURES = {
+    "memory": units.show_bytes, "memory_bandwidth": units.show_bytes_per_s, "scale_up_chips": lambda v: f"{v:.0f}",
+    "scale_up": units.show_bytes_per_s, "scale_out": units.show_bytes_per_s, "tdp": lambda v: f"{v:.0f} W",
+}  # fmt: skip
+
+
+@app.command()
+def chips(
+    name: Annotated[str | None, typer.Argument(help="One chip, with the source of every figure.")] = None,
+    vendor: Annotated[str | None, typer.Option(help="Only this maker's.")] = None,
+    output: Output = Format.table,
+) -> None:
+    """Chips of the catalogue; with a name, each of its figures with source, status and note."""
+    from eke.errors import UnknownName
+    from eke.fleet import catalogue
+
+    if name is not None:
+        _show_chip(catalogue.chip(name), output)
+        return
+    known = list(catalogue.chips().values())
+    vendors = {c.vendor for c in known}
+    if vendor is not None and vendor.casefold() not in {v.casefold() for v in vendors}:
+        raise UnknownName("vendor", vendor, vendors)
+    rows = [_row(c) for c in known if vendor is None or c.vendor.casefold() == vendor.casefold()]
+    show({"format": "eke.chips/1", "chips": [_document(c) for c in known if _row(c) in rows]}, rows, output)
+
+
+@app.command()
+def detect(
+    mock: Annotated[bool, typer.Option("--mock", help="A made-up mixed cluster instead of this machine.")] = False,
+    output: Output = Format.table,
+) -> None:
+    """Chips of this machine. `-o yaml` prints the `fleet:` section of a scenario."""
+    from eke.fleet import detect as detection
+
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    fleet = detection.mock.fleet() if mock else detection.fleet()
+    _show_fleet(fleet, output)
+
+
+@app.command(name="import")
+def import_nodes(
+    nodes: Annotated[Path, typer.Argument(help="A CSV of nodes; which columns are read: `eke fleet import --help`.")],
+    map_: Annotated[list[str] | None, typer.Option("--map", help="What a name in the list stands for: G2=A10.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Column of a role the name of which does not tell: chip=sku.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the section there instead of printing it.")] = None,
+    output: Output = Format.yaml,
+) -> None:
+    """The `fleet:` section of a scenario from a CSV of nodes.
+
+    Read are a column of chips (chip, gpu model, model …) and, where there are, their number (gpus, gpu count …; else a
+    row is one chip), node, memory of a chip, pool, and scale-out. Rows that cannot be read are told with their lines,
+    and then nothing is imported.
+    """
+    from eke.errors import InputError
+    from eke.fleet import nodes as listing
+
+    try:
+        text = nodes.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{nodes} cannot be read", why=str(error), remedy="give a CSV in UTF-8") from error
+    done = listing.read(text, _pairs(map_ or [], "--map G2=A10"), _pairs(column or [], "--column chip=sku"))
+    talk.print(
+        f"{done.nodes:,} nodes, {sum(p.chips for p in done.fleet.pools):,} chips, {done.without_chips:,} rows without"
+    )
+    if save is None:
+        _show_fleet(done.fleet, output)
+    else:
+        _write(save, _section_text(done.fleet))
+        talk.print(f"written to {save}")
+
+
+def _pairs(texts: list[str], example: str) -> dict[str, str]:
+    from eke.errors import InputError
+
+    for text in texts:
+        if text.count("=") != 1 or not all(text.split("=")):
+            raise InputError(f"{text!r} is not NAME=VALUE", remedy=example)
+    return dict((a, b) for a, b in (text.split("=") for text in texts))
+
+
+def _section_text(fleet: Fleet) -> str:
+    import yaml
+
+    from eke.fleet.section import section
+
+    return yaml.safe_dump({"fleet": section(fleet)}, sort_keys=False, default_flow_style=None, width=200)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _show_fleet(fleet: Fleet, output: Format) -> None:
+    rows = [
+        {
+            "pool": p.name, "chip": p.chip.name, "nodes": p.nodes, "chips_per_node": p.chips_per_node, "chips": p.chips,
+            "cores": p.chip.cores if p.chip.kind == "cpu" else None, "memory": units.show_bytes(p.chip.memory),
+            "scale_out": units.show_bytes_per_s(p.scale_out) if p.scale_out else None,
+        }
+        for p in fleet.pools
+    ]  # fmt: skip
+    if output is Format.yaml:
+        typer.echo(_section_text(fleet), nl=False)
+        return
+    pools = [{**r, "memory": p.chip.memory, "scale_out": p.scale_out} for r, p in zip(rows, fleet.pools, strict=True)]
+    show({"format": "eke.fleet/1", "digest": fleet.digest, "pools": pools}, rows, output)
+
+
+def _row(chip: Chip) -> dict[str, Any]:
+    flops = {p: units.show_flop_per_s(f) for p, f in chip.flops.items()}
+    return {
+        "chip": chip.name, "vendor": chip.vendor, "bf16": flops.get("bf16"), "fp16": flops.get("fp16"),
+        "fp8": flops.get("fp8"), "int8": flops.get("int8"), "memory": units.show_bytes(chip.memory),
+        "bandwidth": units.show_bytes_per_s(chip.memory_bandwidth),
+        "scale_up": f"{chip.scale_up_chips} x {units.show_bytes_per_s(chip.scale_up)}" if chip.scale_up else None,
+        "power": f"{chip.tdp:.0f} W" if chip.tdp else None,
+    }  # fmt: skip
+
+
+def _document(chip: Chip) -> dict[str, Any]:
+    return {
+        "name": chip.name, "vendor": chip.vendor, "kind": chip.kind, "architecture": chip.architecture,
+        "aliases": list(chip.aliases), "relative": chip.relative, "engines": list(chip.engines),
+        "figures": {
+            k: {"value": f.value, "source": f.source, "status": f.status, "note": f.note} for k, f in chip.figures.items()
+        },
+    }  # fmt: skip
+
+
+def _show_chip(chip: Chip, output: Format) -> None:
+    rows = [
+        {
+            "figure": key,
+            "value": _FIGURES.get(key, units.show_flop_per_s)(figure.value),
+            "status": figure.status, "source": figure.source, "note": figure.note,
+        }
+        for key, figure in chip.figures.items()
+    ]  # fmt: skip
+    if output is Format.table:
+        about = {
+            "vendor": chip.vendor, "architecture": chip.architecture, "also called": ", ".join(chip.aliases),
+            "relative": chip.relative, "engines": ", ".join(chip.engines) or "none known",
+        }  # fmt: skip
+        talk.print(f"[bold]{chip.name}[/]  " + "  ".join(f"{k}: {v}" for k, v in about.items() if v), soft_wrap=True)
+    show({"format": "eke.chip/1", **_document(chip)}, rows, output, rows_table(rows))

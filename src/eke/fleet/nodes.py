@@ -1,0 +1,197 @@
+"""A list of nodes, as any inventory exports it, to pools of like nodes. It reads a table; it writes nothing.
+
+Columns are found by their names, whatever their case (`_`, `-` and blanks are alike):
+
+    chip      chip, gpu model, gpu type, accelerator, product, model, or `gpu` where it holds words
+    count     chips, gpu count, num gpus, gpus, cards, or `gpu` where it holds numbers; none: a row is one chip
+    node      node, node name, name, hostname, host, sn, id
+    memory    of one chip: gpu memory, vram, chip memory (MiB where no unit is given)
+    pool      pool, cluster, network, zone: nodes of other pools are never put together
+    scale out scale out, nic, network bandwidth: per chip, one way
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from eke import units
+from eke.errors import InputError, UnknownName
+from eke.fleet import catalogue
+from eke.fleet.chip import Chip
+from eke.fleet.detect.base import Device, mib
+from eke.fleet.identify import chip_of
+from eke.fleet.pool import Fleet, Pool
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "chip": ("chip", "chip name", "gpu model", "gpu type", "gpu name", "gpu product", "accelerator", "product", "card type", "model", "gpu"),
+    "count": ("count", "chips", "chips per node", "gpu count", "gpu num", "num gpus", "gpus", "cards", "accelerators", "gpu"),
+    "node": ("node", "node name", "name", "hostname", "host", "sn", "id", "ip"),
+    "memory": ("gpu memory", "gpu mem", "gpu memory mib", "vram", "vram mib", "chip memory"),
+    "pool": ("pool", "cluster", "network", "zone", "fabric"),
+    "scale_out": ("scale out", "nic", "network bandwidth", "bandwidth"),
+}  # fmt: skip
+SHOWN_ERRORS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What came of a list: the fleet, and rows without any chip that were left out."""
+
+    fleet: Fleet
+    nodes: int
+    without_chips: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    node: str
+    chip: Chip
+    count: int
+    pool: str
+    scale_out: float | None
+
+
+def read(text: str, mapping: Mapping[str, str] | None = None, columns: Mapping[str, str] | None = None) -> Import:
+    """Pools from a CSV of nodes.
+
+    Args:
+        text: the CSV with a header.
+        mapping: what a word in the chip column stands for, for lists with names of their own (`G2` → `A10`).
+        columns: header of a role, where its name does not tell (`{"chip": "sku"}`).
+
+    Raises:
+        InputError: no column of chips, or rows that cannot be read, each with its line.
+    """
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), delimiter=_delimiter(text))
+    table = [(reader.line_num, [c.strip() for c in row]) for row in reader]
+    table = [(n, row) for n, row in table if any(row)]
+    if len(table) < 2:
+        raise InputError("the list of nodes is empty", remedy="a header and a row a node: node,gpu model,gpu count")
+    places = _places(table[0][1], [row for _, row in table[1:]], columns or {})
+    known = {k.casefold(): catalogue.chip(v) for k, v in (mapping or {}).items()}
+    rows, wrong, without = [], [], 0
+    for line, cells in table[1:]:
+        try:
+            row = _row(line, cells, places, known, len(table[0][1]))
+            without += row is None
+            rows += [row] if row else []
+        except InputError as error:
+            wrong.append((line, error))
+    wrong += _twice(rows) if "count" in places else []
+    if wrong:
+        raise _all(wrong)
+    return _pools(rows, without)
+
+
+def _delimiter(text: str) -> str:
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
+
+
+def _places(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Mapping[str, str]) -> dict[str, int]:
+    """Where each role's column stands."""
+    words = [re.sub(r"[\s_-]+", " ", h).strip().casefold() for h in header]
+    found: dict[str, int] = {}
+    for role, name in columns.items():
+        if role not in COLUMNS or name.casefold() not in (heads := [h.casefold() for h in header]):
+            raise InputError(
+                f"no column {name!r} for {role!r}",
+                why=f"columns: {', '.join(header)}; roles: {', '.join(COLUMNS)}",
+                remedy="--column chip=NAME",
+            )
+        found[role] = heads.index(name.casefold())
+    for role, names in COLUMNS.items():
+        fits = _numbers if role == "count" else _words if role == "chip" else _anything
+        for name in names:
+            if role not in found and name in words and words.index(name) not in found.values():
+                place = words.index(name)
+                if fits([row[place] for row in rows if len(row) > place]):
+                    found[role] = place
+    if "chip" not in found:
+        raise InputError("no column says which chip", why=f"columns: {', '.join(header)}", remedy="--column chip=NAME")
+    return found
+
+
+def _numbers(cells: Sequence[str]) -> bool:
+    return sum(c.isdigit() for c in cells) * 2 > len(cells)
+
+
+def _words(cells: Sequence[str]) -> bool:
+    return not _numbers(cells)
+
+
+def _anything(_cells: Sequence[str]) -> bool:
+    return True
+
+
+def _row(
+    line: int, cells: Sequence[str], places: Mapping[str, int], known: Mapping[str, Chip], width: int
+) -> _Row | None:
+    if len(cells) != width:
+        raise InputError(f"{len(cells)} cells, the header has {width}")
+    cell: Callable[[str], str] = lambda role: cells[places[role]] if role in places else ""  # noqa: E731
+    count = cell("count") or ("0" if "count" in places and not cell("chip") else "1" if "count" not in places else "")
+    if not count.isdigit():
+        raise InputError(f"{count!r} is not a number of chips")
+    if int(count) == 0 or (not cell("chip") and "count" not in places):
+        return None
+    chip = known.get(cell("chip").casefold()) or _chip(cell("chip"), cell("memory"))
+    scale_out = units.read("bytes_per_s", cell("scale_out"), "scale out") if cell("scale_out") else None
+    return _Row(line, cell("node"), chip, int(count), cell("pool"), scale_out)
+
+
+def _chip(name: str, memory: str) -> Chip:
+    if not name:
+        raise InputError("a number of chips, but not which")
+    try:
+        return chip_of(Device(0, name, mib(memory)))[0]
+    except UnknownName as error:
+        if error.why:
+            raise
+        near = UnknownName("chip", name, [n for c in catalogue.chips().values() for n in (c.name, *c.aliases)])
+        near.remedy = f"--map {name}=CHIP, a name of `eke fleet chips`"
+        raise near from None
+
+
+def _twice(rows: Sequence[_Row]) -> list[tuple[int, InputError]]:
+    seen: dict[str, int] = {}
+    wrong = []
+    for row in rows:
+        if row.node and (first := seen.setdefault(row.node, row.line)) != row.line:
+            wrong.append((row.line, InputError(f"node {row.node!r} was there before, on line {first}")))
+    return wrong
+
+
+def _all(wrong: Sequence[tuple[int, InputError]]) -> InputError:
+    lines = [f"line {n}: {e.what}" + (f" ({e.why})" if e.why else "") for n, e in sorted(wrong, key=lambda w: w[0])]
+    more = len(lines) - SHOWN_ERRORS
+    remedies = list(dict.fromkeys(e.remedy for _, e in wrong if e.remedy))
+    return InputError(
+        f"{len(lines)} rows cannot be read; nothing was imported",
+        why="\n".join(lines[:SHOWN_ERRORS] + ([f"and {more} more"] if more > 0 else [])),
+        remedy="; ".join(remedies[:3]),
+    )
+
+
+def _pools(rows: Sequence[_Row], without: int) -> Import:
+    chips_of: Counter[tuple[str, str, str, float | None]] = Counter()
+    for n, row in enumerate(rows):  # a node may take several rows: one a chip, or one a kind of chip
+        chips_of[row.pool, row.node or f"#{n}", row.chip.name, row.scale_out] += row.count
+    alike = Counter((pool, chip, count, out) for (pool, _, chip, out), count in chips_of.items())
+    sizes = Counter((pool, chip) for pool, chip, _, _ in alike)
+    pools, names = [], Counter[str]()
+    for (pool, name, count, out), nodes in alike.most_common():
+        chip = catalogue.chip(name)
+        title = "-".join(filter(None, (pool, name))).lower() + (f"-x{count}" if sizes[pool, name] > 1 else "")
+        names[title] += 1
+        unique = title if names[title] == 1 else f"{title}-{names[title]}"
+        pools.append(Pool(unique, chip, nodes, count, scale_out=out or chip.scale_out))
+    if not pools:
+        raise InputError("no row has a chip", why=f"{without} rows without")
+    return Import(Fleet(tuple(pools)), sum(alike.values()), without)
