@@ -1,4 +1,4 @@
-"""A gateway over a real database, and engines that behave as they are told: speak token by token, stall, die, refuse."""
+"""A gateway over a real database, and engines that do as they are told: speak token by token, stall, die, refuse."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FakeEngine:
 
     def __init__(self, name: str = "fake", dialect: str = "llamacpp") -> None:
         self.name, self.dialect = name, dialect
-        self.tokens, self.delay_s = 5, 0.0
+        self.tokens, self.delay_s, self.padding = 5, 0.0, ""
         self.die_after: int | None = None
         self.status, self.error = 200, ""
         self.gate: asyncio.Event | None = None
@@ -129,7 +129,7 @@ class FakeEngine:
             if i == self.die_after:
                 writer.transport.abort()
                 return False
-            _event(writer, {**self._chunk(body, {"content": f"w{i} "}), **self._counts(body, i + 1)})
+            _event(writer, {**self._chunk(body, {"content": f"w{i} {self.padding}"}), **self._counts(body, i + 1)})
             await writer.drain()
             await asyncio.sleep(self.delay_s)
         _event(writer, self._chunk(body, {}, "stop"))
@@ -252,7 +252,7 @@ def wait_until() -> Callable[..., Awaitable[None]]:
 
 @pytest.fixture
 async def engines() -> AsyncIterator[Callable[..., Awaitable[FakeEngine]]]:
-    """Starts fake engines: `await engines("a", tokens=3)`."""
+    """What starts fake engines, as in `await start("a", tokens=3)`."""
     async with AsyncExitStack() as stack:
 
         async def start(name: str = "fake", dialect: str = "llamacpp", **settings: Any) -> FakeEngine:
@@ -268,7 +268,7 @@ async def engines() -> AsyncIterator[Callable[..., Awaitable[FakeEngine]]]:
 
 @pytest.fixture
 async def runs(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Run]]]:
-    """Starts gateways: `await runs(engine, slots=2, queue=1)` has `engine` ready and the gateway listening."""
+    """What starts gateways: `await start(engine, slots=2, queue=1)` has it ready and the gateway listening."""
     async with AsyncExitStack() as stack:
 
         async def start(

@@ -8,6 +8,11 @@ import pytest
 SAY = [{"role": "user", "content": "say it"}]
 
 
+async def collect(stream, said):
+    async for chunk in stream:
+        said.append(chunk.choices[0].delta.content)
+
+
 async def test_streams(engines, runs):
     """A stream brings its deltas, says the real model, and nothing the client did not ask for."""
     fake = await engines("assistant", tokens=4)
@@ -113,7 +118,7 @@ async def test_death_mid_stream_is_an_api_error(engines, runs):
     run = await runs(await engines(tokens=9, die_after=3))
     said = []
     async with run.client() as client:
+        stream = await client.chat.completions.create(model="m", messages=SAY, stream=True)
         with pytest.raises(openai.APIError, match="middle of the answer"):
-            async for chunk in await client.chat.completions.create(model="m", messages=SAY, stream=True):
-                said.append(chunk.choices[0].delta.content)
+            await collect(stream, said)
     assert said == ["w0 ", "w1 ", "w2 "]

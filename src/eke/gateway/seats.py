@@ -28,6 +28,7 @@ class Table:
 
     endpoint: Endpoint
     taken: int = 0
+    last: int = 0  # when somebody last sat down, as a count
     present: bool = True
     failures: int = 0
     closed_until: float = 0.0
@@ -68,7 +69,7 @@ class Seats:
         self._tables: dict[str, Table] = {}
         self._serving: dict[str, list[Table]] = {}  # name → tables
         self._lines: dict[str, list[Guest]] = {}  # name → heap by ticket, those who left still in it
-        self._tickets = 0
+        self._tickets = self._sat = 0
 
     def ticket(self) -> int:
         """A place in the line, later than all before."""
@@ -97,15 +98,16 @@ class Seats:
         self.seat(now)
 
     def take(self, name: str, now: float) -> Table | None:
-        """The emptiest suitable table, one seat of it taken; None: the guest must wait."""
+        """The emptiest suitable table, of equals the longest unused, one seat taken; None: the guest must wait."""
         if self.waiting:
             self.seat(now)
         best, most = None, 0
         for table in self._serving.get(name, ()):
-            if (free := table.free(now)) > most:
+            free = table.free(now)
+            if free > most or (best and free == most and table.last < best.last):
                 best, most = table, free
         if best:
-            best.taken += 1
+            self._sit(best)
         return best
 
     def wait(self, name: str, ticket: int, now: float, called: Callable[[Table], None]) -> Guest:
@@ -161,6 +163,10 @@ class Seats:
         heads = [head.since for name in list(self._lines) if (head := self._head(name))]
         return now - min(heads) if heads else 0.0
 
+    def _sit(self, table: Table) -> None:
+        self._sat += 1
+        table.taken, table.last = table.taken + 1, self._sat
+
     def _head(self, name: str) -> Guest | None:
         line = self._lines.get(name, [])
         while line and line[0].left:
@@ -177,6 +183,6 @@ class Seats:
                 return
             heapq.heappop(self._lines[guest.name])
             self.waiting -= 1
-            table.taken += 1
+            self._sit(table)
             guest.table = table
             guest.called(table)
