@@ -161,6 +161,8 @@ def find(chip: Chip, engine: str) -> Profile:
             break
     values |= own.get("kernels", {})
     values |= default["engines"][engine]
+    if chip.kind == "cpu":
+        values |= default["on_cpu"].get(engine, {})
     if engine in own.get("engines", {}):
         values |= own["engines"][engine]
         basis = "measured" if own.get("chip") == chip.name else "modelled"
