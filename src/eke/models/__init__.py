@@ -1,0 +1,1 @@
+"""What you run: architectures from any `config.json`, a catalogue, variants, and weights. It knows no chip."""

@@ -1,7 +1,7 @@
 """What a Hugging Face `config.json` says of a model, reduced to what costs time and memory. Knows no chip.
 
 A model is groups of equal blocks, in order of first appearance; a block is one attention and one feed-forward.
-Counts are exact for the published families; byte counts take bits per value, because precision is a choice of the planner.
+Counts are exact for the published families. Caches are counted in values, not bytes: precision is the planner's choice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A variant: the same model in fewer bits, and what of its quality is left. Quality figures carry their source.
 
 What `quality.yaml` measured on the model itself comes first. Without that, a model borrows the lowest figure of the
-measured models within four times its size, and the figure says `estimated`. Nobody near measured: None.
+measured models about its size, or of the largest below it, and the figure says `estimated`. None below either: None.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from eke.figures import Figure, Precision
 from eke.models import catalogue
 from eke.models.architecture import Architecture
 
-NEAR = 4.0
-"""Models within this factor of each other in size lose about alike; small ones lose most (`quality.yaml`)."""
+NEAR = 2.5
+"""Models within this factor in size are taken to lose alike. Larger ones lose less (arXiv 2505.02214)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,11 @@ _FORMS: dict[Precision, tuple[float, Precision]] = {
 
 # Models whose weights Eke brings exist here in that form alone. Bits: what one token reads (blocks and output matrix),
 # counted from the tensors of the file.
+_OWN = Figure(1.0, "the Q4_K_M file as its maker publishes it: the original here", "datasheet")
 _BROUGHT = {
-    "embedded": Variant("int4", 6.35, "bf16", 16.0, Figure(1.0, "Q4_K_M file of this model: the original here", "datasheet")),
-    "embedded-1.5b": Variant("int4", 5.08, "bf16", 16.0, Figure(1.0, "Q4_K_M file of this model: the original here", "datasheet")),
-}  # fmt: skip
+    "embedded": Variant("int4", 6.35, "bf16", 16.0, _OWN),
+    "embedded-1.5b": Variant("int4", 5.08, "bf16", 16.0, _OWN),
+}
 
 
 def variants(architecture: Architecture) -> dict[str, Variant]:
@@ -89,11 +90,13 @@ def _measured(model: str, name: str) -> Figure | None:
 
 
 def _borrowed(architecture: Architecture, name: str) -> Figure | None:
-    """The lowest figure among measured models of about this size."""
+    """The lowest figure among measured models of about this size, else among the largest below it."""
     size = architecture.parameters
-    near = [r for r in _evaluations() if name in r and size / NEAR <= _size(r) <= size * NEAR]
-    if not near:
+    known = [row for row in _evaluations() if name in row and _size(row) <= size * NEAR]
+    if not known:
         return None
+    largest = max(_size(row) for row in known)
+    near = [row for row in known if _size(row) >= min(size, largest) / NEAR]
     lowest = min((_figure(row, name) for row in near), key=lambda figure: figure.value)
     names = ", ".join(dict.fromkeys(row["model"] for row in near))
     return Figure(lowest.value, lowest.source, "estimated", f"not measured on this model: the lowest of {names}")
@@ -116,7 +119,9 @@ def _size(row: Mapping[str, Any]) -> float:
 
 @cache
 def _document() -> Mapping[str, Any]:
-    document: Mapping[str, Any] = yaml.safe_load(resources.files("eke.models").joinpath("quality.yaml").read_text("utf-8"))
+    document: Mapping[str, Any] = yaml.safe_load(
+        resources.files("eke.models").joinpath("quality.yaml").read_text("utf-8")
+    )
     return document
 
 

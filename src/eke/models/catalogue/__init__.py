@@ -70,7 +70,8 @@ def names() -> list[str]:
 @cache
 def entries() -> tuple[Entry, ...]:
     """The catalogue."""
-    files = sorted(p for p in resources.files(__name__).iterdir() if p.name.endswith(".yaml"))
+    folder = resources.files(__name__)
+    files = sorted((p for p in folder.iterdir() if p.name.endswith(".yaml")), key=lambda p: p.name)
     rows = [row for file in files for row in yaml.safe_load(file.read_text("utf-8"))["models"]]
     by_name = {row["name"]: row for row in rows}
     return tuple(_entry(row, by_name) for row in rows)

@@ -51,7 +51,7 @@ def _grouped(keys: Keys, layer: int, *, slides: bool) -> Attention:
     return Attention(
         "sliding" if slides else "full", heads=n, kv_heads=m, head_dim=d, v_head_dim=v, shares_kv=shares,
         parameters=parameters + (h * (indexed[0] + 1) * indexed[1] if indexed else 0),
-        window=keys.need("sliding_window", "attention_chunk_size", use="how far sliding layers see") if slides else None,
+        window=keys.need("sliding_window", "attention_chunk_size", use="how far a layer sees") if slides else None,
         selects=indexed[2] if indexed else None,
         index_dim=indexed[1] if indexed else 0,
     )  # fmt: skip

@@ -12,7 +12,8 @@ from eke.errors import InputError
 from eke.models.config.keys import Keys
 
 MIXERS = {
-    "full_attention": "full", "deepseek_sparse_attention": "full", "attention": "full", "full": "full", "global": "full", "*": "full", "F": "full",
+    "full_attention": "full", "deepseek_sparse_attention": "full",
+    "attention": "full", "full": "full", "global": "full", "*": "full", "F": "full",
     "sliding_attention": "sliding", "sliding": "sliding", "chunked_attention": "sliding", "local": "sliding",
     "linear_attention": "linear", "lightning": "linear", "lightning_attention": "linear", "kda": "linear",
     "mamba": "mamba", "mamba2": "mamba", "M": "mamba",

@@ -59,4 +59,4 @@ def _groups(groups: object) -> Precision | None:
         return None
     group = max(groups.values(), key=lambda g: len(g.get("targets") or ()))
     weights = group.get("weights") or {}
-    return _BY_BITS.get((weights.get("num_bits"), str(weights.get("type", "int"))))
+    return _BY_BITS.get((int(weights.get("num_bits") or 0), str(weights.get("type", "int"))))
