@@ -73,7 +73,8 @@ def prepare(
     """Fix rates and weight sizes for one variant on one machine."""
     p = on.profile
     wanted: Precision = p.computes_in or variant.compute
-    sixteen = on.precision("fp32" if wanted == "fp32" else "bf16")  # attention runs in no less than 16 bits
+    vector = wanted == "fp32" or on.chip.kind == "cpu"  # a CPU's attention is vector code: it follows the fp32 rate
+    sixteen = on.precision("fp32" if vector else "bf16")  # elsewhere attention runs in 16 bits, whatever the weights
     head_bits = max(p.head_bits or 0.0, variant.weight_bits)
     return Pass(
         on, model, variant, layouts, to, on.rate(wanted), on.chip.flops[sixteen],

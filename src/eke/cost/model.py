@@ -122,6 +122,21 @@ class CostModel:
         """Forward and backward FLOP of one token in sequences of `sequence`: what MFU counts."""
         return training.flop_per_token(self._layers, float(sequence))
 
+    @property
+    def chip(self) -> Chip:
+        """What it runs on."""
+        return self._machine.chip
+
+    @property
+    def domain(self) -> int:
+        """Chips that share the fast link."""
+        return self._machine.domain
+
+    @property
+    def memory_limit(self) -> float:
+        """Bytes of a chip the engine may use."""
+        return self._machine.chip.memory * self.profile.usable
+
     def peak(self, precision: Precision) -> float:
         """The chip's peak FLOP/s in what it has for `precision`: what MFU is a share of."""
         return self._machine.chip.flops[self._machine.precision(precision)]

@@ -18,7 +18,7 @@ def _priced(of: Pass, tokens: Tokens) -> Times:
     p = of.on.profile
     bill = Bill(len(of.to.tp), OPERATORS)
     forward(bill, of, tokens)
-    bill.add("engine", overhead=p.step_s + p.sequence_s * tokens.sequences * of.to.dp)
+    bill.add("engine", overhead=p.step_s + p.sequence_s * tokens.sequences)
     return bill.times()
 
 
