@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +46,9 @@ class Request:
     seconds: float | None = None
 
 
+COLUMNS = tuple(f.name for f in fields(Request))
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Sums over the requests of one group; `key` says which: `{"model": "…", "day": "2026-11-22"}`."""
@@ -77,7 +80,7 @@ class Ledger:
 
     def record(self, requests: Iterable[Request]) -> None:
         """Write requests, in one transaction; a request already there is replaced, but never reopened once closed."""
-        rows = [asdict(r) for r in {r.id: r for r in requests}.values()]
+        rows = [{name: getattr(r, name) for name in COLUMNS} for r in {r.id: r for r in requests}.values()]
         if not rows:
             return
         with database.writing(self._engine) as connection:
