@@ -15,6 +15,9 @@ Headers = Sequence[tuple[bytes, bytes]]
 DRAIN = 4  # bodies up to this many times the limit are read to their end, so that the client hears the 413
 
 
+GLANCE_S = 0.02  # before a hang-up is looked for
+
+
 class ClientGoneError(Exception):
     """The client hung up before its request was complete."""
 
@@ -70,6 +73,8 @@ async def reply(send: Send, status: int, body: bytes, headers: Headers = (), con
 class HangUp:
     """While entered, cancels the task inside as soon as its client has gone; `happened` tells that cause from others.
 
+    It begins to watch only after a moment: most short requests are over by then, and need no second task.
+
     Args:
         receive: of a request whose body was read.
         matters: whether leaving still changes anything; once the answer is complete it does not.
@@ -81,13 +86,19 @@ class HangUp:
 
     def __enter__(self) -> HangUp:
         self._task = asyncio.current_task()
-        self._watch = asyncio.create_task(self._wait())
+        self._watch: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(GLANCE_S, self._begin)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watch.cancel()
+        self._timer.cancel()
+        if self._watch:
+            self._watch.cancel()
+
+    def _begin(self) -> None:
+        self._watch = asyncio.create_task(self._wait())
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

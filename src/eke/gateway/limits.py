@@ -31,4 +31,4 @@ class Limits:
     poll_s: float = 0.25
     pressure_s: float = 1.0
     progress_s: float = 1.0
-    flush_s: float = 0.05
+    flush_s: float = 0.1

@@ -35,9 +35,9 @@ class Entry:
         tokens: counts of an answer in one piece.
     """
 
+    id: str
     app: str
     model: str
-    id: str = field(default_factory=lambda: f"req-{uuid.uuid4().hex}")
     at: float = field(default_factory=time.time)
     begun: float = field(default_factory=time.monotonic)
     task: str = ""
@@ -73,7 +73,9 @@ class Meter:
 
     def __init__(self, metrics: Metrics, limits: Limits) -> None:
         self._metrics, self._limits = metrics, limits
+        self._gateway, self._count = uuid.uuid4().hex[:16], 0  # together they name a request for ever
         self._running: dict[str, Entry] = {}
+        self._new: dict[str, Entry] = {}  # those no row was written of
         self._rows: dict[str, Request] = {}
         self._lock = threading.Lock()
         self._some = threading.Event()
@@ -95,9 +97,9 @@ class Meter:
 
     def open(self, app: str, model: str) -> Entry:
         """A request was accepted."""
-        entry = Entry(app, model)
-        self._running[entry.id] = entry
-        self._put(entry.row("running", Tokens(), 0.0))
+        self._count += 1
+        entry = Entry(f"req-{self._gateway}-{self._count:x}", app, model)
+        self._running[entry.id] = self._new[entry.id] = entry
         return entry
 
     def close(self, entry: Entry, status: RequestStatus) -> None:
@@ -106,14 +108,23 @@ class Meter:
             return
         entry.open = False
         del self._running[entry.id]
+        self._new.pop(entry.id, None)
         used, seconds = entry.used(), time.monotonic() - entry.begun
         self._put(entry.row(status, used, seconds))
         self._metrics.ended(entry.model, status, used, entry.ttft_s, seconds)
 
+    def arrivals(self) -> None:
+        """Have requests written that came since the last look and still run; most are over by then: one row does."""
+        self._progress(self._new)
+
     def progress(self) -> None:
-        """Have the counts of running requests written."""
-        for entry in self._running.values():
+        """Have the counts of all running requests written."""
+        self._progress(self._running)
+
+    def _progress(self, entries: dict[str, Entry]) -> None:
+        for entry in entries.values():
             self._put(entry.row("running", entry.used(), time.monotonic() - entry.begun))
+        self._new = {}
 
     def _put(self, row: Request) -> None:
         with self._lock:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
 from starlette.types import Send
+from yarl import URL
 
 from eke.gateway import dialect, tally
 from eke.gateway.asgi import reply
@@ -139,7 +141,9 @@ class Relay:
         headers = {"content-type": "application/json", "x-request-id": entry.id}
         body = _body(endpoint, ask)
         try:
-            return await self._session.post(endpoint.url + ask.path, data=body, headers=headers, allow_redirects=False)
+            return await self._session.post(
+                _url(endpoint.url, ask.path), data=body, headers=headers, allow_redirects=False
+            )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise LostError(seen=False) from None
         except TimeoutError:
@@ -190,6 +194,11 @@ class Relay:
             await send({"type": "http.response.body", "body": fault.event()})
         self._meter.close(entry, "ok" if count.done and not count.failed else "failed")
         await _settle(response)
+
+
+@lru_cache(maxsize=4096)
+def _url(base: str, path: str) -> URL:
+    return URL(base + path)
 
 
 def _start(entry: Entry) -> dict[str, Any]:

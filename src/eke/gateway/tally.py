@@ -15,6 +15,7 @@ from typing import Any
 from eke.gateway.ask import Ask
 from eke.gateway.dialect import Dialect, Tokens, from_usage
 
+_DECODER = json.JSONDecoder()
 DONE = b"data: [DONE]"
 _TEXT = (b'"content":"', b'"text":"', b'"reasoning_content":"', b'"arguments":"')
 _NO_CHOICE = (b'"choices":[]', b'"choices": []')
@@ -131,7 +132,7 @@ def whole(body: bytes) -> Tokens:
     if start < 0:
         return Tokens()
     try:
-        usage, _ = json.JSONDecoder().raw_decode(body[start + 8 :].decode(errors="replace").lstrip())
+        usage, _ = _DECODER.raw_decode(body[start + 8 :].decode(errors="replace").lstrip())
     except ValueError:
         return Tokens()
     return from_usage(usage) if isinstance(usage, dict) else Tokens()
