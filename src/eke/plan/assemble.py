@@ -1,0 +1,233 @@
+"""From the columns of a solution to a plan in a user's words: placements, promises kept, prices. It decides nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eke.cost import FloatArray
+from eke.plan import explain
+from eke.plan.plan import Conflict, Kept, Objective, Placement, Plan, PoolUse
+from eke.plan.program import Problem, Program
+from eke.plan.recipes import Recipe
+from eke.plan.scenario import Batch, Scenario, Serve, Train, Workload
+from eke.plan.solve import Outcome
+
+if TYPE_CHECKING:
+    from eke.plan.planner import Aim
+
+ENOUGH = 1e-6
+"""Share of a demand that may be missing to rounding."""
+
+PRICES = {
+    "train-progress": ("PFLOP/s of training per chip", "PFLOP of training per million tokens"),
+    "fewest-chips": ("chips set aside per chip", "chip-days per million tokens"),
+    "value": ("value a day per chip", "value per million tokens"),
+}
+
+
+def plan(
+    scenario: Scenario, program: Program, aim: Aim, outcome: Outcome, conflicts: Sequence[Conflict],
+    seconds: dict[str, float],
+) -> Plan:  # fmt: skip
+    """The plan of a solution; without one, the plan that says why."""
+    x = None if outcome.x is None else trim(program, outcome.x)
+    problem = program.problem
+    objective = _objective(program, aim, outcome, x)
+    rows = [] if x is None else _rows(program, x)
+    placements = tuple(p for row in rows for p in _placements(problem, row))
+    kept = tuple(_kept(program, w, x, [r for r in rows if r.recipe.workload == w.name], outcome) for w in problem.workloads)
+    made = Plan(
+        scenario.name, scenario.fleet.digest, not conflicts and x is not None, objective, seconds,
+        _pools(scenario, program, outcome, rows), placements, kept, tuple(conflicts),
+    )  # fmt: skip
+    return explain.annotated(made, scenario, problem, outcome.relaxed, program)
+
+
+def trim(program: Program, x: FloatArray) -> FloatArray:
+    """The same plan without replicas that nobody needs: the solver stops short of caring about a few chips."""
+    x, problem, runs = x.copy(), program.problem, program.runs
+    slack = _slack(program, x)
+    order = sorted(range(len(runs.at)), key=lambda k: -problem.recipes[runs.recipe[k]].units)
+    entries: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    wanted = set(runs.at.tolist())
+    for row, column, value in zip(program.rows.tolist(), program.columns.tolist(), program.entries.tolist(), strict=True):
+        if column in wanted and value > 0 and np.isfinite(program.row_lower[row]):
+            entries[column].append((row, value))
+    for k in order:
+        column, recipe = int(runs.at[k]), problem.recipes[runs.recipe[k]]
+        if x[column] < 0.5 or recipe.kind == "train":
+            continue
+        spare = min((slack[row] / value for row, value in entries[column]), default=0.0)
+        drop = min(x[column], np.floor(spare + 1e-9))
+        x[column] -= drop
+        for row, value in entries[column]:
+            slack[row] -= drop * value
+    return _set_aside(program, x)
+
+
+def _slack(program: Program, x: FloatArray) -> FloatArray:
+    activity = np.bincount(program.rows, program.entries * x[program.columns], minlength=len(program.row_lower))
+    return np.asarray(activity - program.row_lower)
+
+
+def _set_aside(program: Program, x: FloatArray) -> FloatArray:
+    """The solution with u at the most units used in any slot."""
+    for pool, used in _used(program, x).items():
+        x[program.aside[pool]] = used.max()
+    return x
+
+
+def _used(program: Program, x: FloatArray) -> dict[str, FloatArray]:
+    """Units of each pool in use, by class of slots."""
+    used = {pool: np.zeros(len(program.problem.weights)) for pool in program.problem.units}
+    for row in _rows(program, x):
+        used[row.recipe.pool][list(row.classes)] += row.replicas * row.recipe.units
+    return used
+
+
+class Row:
+    """One recipe in use: how many replicas, in which classes of slots."""
+
+    __slots__ = ("classes", "rate", "recipe", "replicas", "share")
+
+    def __init__(self, recipe: Recipe, replicas: int, classes: tuple[int, ...], rate: float, share: float) -> None:
+        self.recipe, self.replicas, self.classes, self.rate, self.share = recipe, replicas, classes, rate, share
+
+
+def _rows(program: Program, x: FloatArray) -> list[Row]:
+    problem, runs = program.problem, program.runs
+    rows = []
+    for k in np.flatnonzero(x[runs.at] > 0.5):
+        recipe, slot = problem.recipes[runs.recipe[k]], int(runs.slot[k])
+        classes = tuple(range(len(problem.weights))) if slot < 0 else (slot,)
+        rate = recipe.rate * program.moving if recipe.kind == "train" and slot >= 0 else recipe.rate
+        rows.append(Row(recipe, round(x[runs.at[k]]), classes, rate, _share(program, x, recipe, slot)))
+    return rows
+
+
+def _share(program: Program, x: FloatArray, recipe: Recipe, slot: int) -> float:
+    """Share of the workload's demand that one replica's worth of this recipe does in a slot."""
+    problem, runs = program.problem, program.runs
+    w = next(w for w in problem.workloads if w.name == recipe.workload)
+    if isinstance(w, Train):
+        return 1.0
+    if isinstance(w, Batch):
+        return recipe.rate / w.requests_per_s if w.requests_per_s else 0.0
+    wanted = float(problem.demand[w.name][slot])
+    group = program.group(recipe, w)
+    capacity = sum(
+        x[runs.at[k]] * problem.recipes[runs.recipe[k]].rate
+        for k in np.flatnonzero((runs.slot == slot) & (x[runs.at] > 0.5))
+        if problem.recipes[runs.recipe[k]].workload == w.name and program.group(problem.recipes[runs.recipe[k]], w) == group
+    )
+    answered = float(x[program.answered[group][slot]])
+    return recipe.rate * answered / (capacity * wanted) if wanted > 0 and capacity > 0 else 0.0
+
+
+def _placements(problem: Problem, row: Row) -> list[Placement]:
+    r = row.recipe
+    each = r.units / problem.per_chip[r.pool]
+    capacity: dict[str, float]
+    if r.kind == "train":
+        capacity = {"tokens_per_s": row.rate * row.replicas}
+    elif r.kind == "batch":
+        capacity = {"requests_per_s": row.rate * row.replicas}
+    else:
+        capacity = {"requests_per_s": row.rate * row.replicas, "ttft_s": r.ttft_s, "tpot_s": r.tpot_s}
+    return [
+        Placement(
+            r.workload, r.kind, r.role, r.pool, slot, row.replicas, each, row.replicas * each, r.model, r.variant,
+            settings(r, problem.per_chip[r.pool] > 1), capacity, min(1.0, row.share * row.replicas), r.basis, r.quality,
+        )
+        for c in row.classes for slot in problem.slots[c]
+    ]  # fmt: skip
+
+
+def settings(r: Recipe, cpu: bool) -> dict[str, Any]:
+    """What an engine or a trainer must be told to run a recipe."""
+    told: dict[str, Any] = {"engine": r.engine, "tp": r.tp, "pp": r.pp, "dp": r.dp, "ep": r.ep}
+    if r.kind == "train":
+        told |= {"micro_batch": r.micro_batch, "mfu": round(r.mfu, 4)}
+    else:
+        told |= {"max_batch": r.max_batch, "chunked_prefill": r.chunk, "context": r.context}
+    return told | ({"threads": r.units} if cpu else {})
+
+
+def _objective(program: Program, aim: Aim, outcome: Outcome, x: FloatArray | None) -> Objective:
+    if x is None:
+        return Objective(aim.name, aim.unit, None, None, None)
+    chips = sum(n / program.problem.per_chip[p] for p, n in program.problem.units.items())
+    value = float(aim.primary @ x)
+    bound = max(value, outcome.bound + aim.tie * chips)
+    scale = max(abs(value), abs(bound))
+    gap = (bound - value) / scale if scale > 1e-12 else 0.0
+    return Objective(aim.name, aim.unit, aim.sign * value + 0.0, aim.sign * bound + 0.0, gap)
+
+
+def _pools(scenario: Scenario, program: Program, outcome: Outcome, rows: list[Row]) -> tuple[PoolUse, ...]:
+    problem, unit = program.problem, PRICES[program.problem.goal][0]
+    slots = sum(len(s) for s in problem.slots)
+    used = {p.name: np.zeros(slots) for p in scenario.fleet.pools}
+    for row in rows:
+        at = [s for c in row.classes for s in problem.slots[c]]
+        used[row.recipe.pool][at] += row.replicas * row.recipe.units / problem.per_chip[row.recipe.pool]
+    duals = outcome.relaxed.reduced
+    return tuple(
+        PoolUse(
+            p.name, p.chip.name, float(p.chips), tuple(used[p.name].tolist()),
+            max(0.0, float(duals[program.aside[p.name]])) * problem.per_chip[p.name] if len(duals) else 0.0, unit,
+        )
+        for p in scenario.fleet.pools
+    )  # fmt: skip
+
+
+def price(program: Program, w: Workload, outcome: Outcome) -> float:
+    """What a million more tokens of a workload cost the objective: output tokens of serve, all tokens of train and batch.
+
+    Rows' duals say what the objective loses when all its demand grows by one; divided by the tokens of a day.
+    """
+    if outcome.relaxed.value is None:
+        return 0.0
+    rows, sides = program.scaled[w.name]
+    lost = -float(outcome.relaxed.row_dual[rows] @ sides)
+    wanted = program.wanted[w.name]
+    rate = float(program.problem.weights @ wanted) if isinstance(w, Serve) else float(wanted[0])
+    each = w.traffic.output.mean if isinstance(w, Serve) else 1.0 if isinstance(w, Train) else w.prompt.mean + w.output.mean
+    return max(0.0, lost) * 1e6 / (rate * each) if rate > 0 else 0.0
+
+
+def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], outcome: Outcome) -> Kept:
+    problem = program.problem
+    cost, unit = price(program, w, outcome), PRICES[problem.goal][1]
+    if isinstance(w, Serve):
+        demand = w.traffic.rates
+        by_class = np.zeros(len(problem.weights))
+        if x is not None:
+            by_class = problem.demand[w.name] - x[program.missing[w.name]]
+        served = [0.0] * len(demand)
+        for c, slots in enumerate(problem.slots):
+            for s in slots:
+                served[s] = min(max(0.0, float(by_class[c])), demand[s])
+        late = any(not r.recipe.holds for r in rows)
+        met = x is not None and not late and all(a >= d * (1 - ENOUGH) for a, d in zip(served, demand, strict=True))
+        return Kept(w.name, w.kind, met, cost, unit, demand, tuple(served), note=_late(w, rows) if late else "")
+    done = sum(r.rate * r.replicas * float(problem.weights[list(r.classes)].sum()) for r in rows)
+    if isinstance(w, Batch):
+        tokens = done * 86400 * (w.prompt.mean + w.output.mean)
+        return Kept(w.name, w.kind, tokens >= w.tokens_per_day * (1 - ENOUGH), cost, unit, tokens_per_day=tokens)
+    mfu = sum(r.recipe.mfu * r.recipe.units * len(r.classes) for r in rows) / max(1, sum(r.recipe.units * len(r.classes) for r in rows))
+    days = w.tokens / done / 86400 if done > 0 else None
+    met = done >= w.tokens_per_s * (1 - ENOUGH) and (done > 0 or bool(w.deadline_s is None and problem.goal != "train-progress"))
+    return Kept(w.name, w.kind, met, cost, unit, tokens_per_s=done, days=days, mfu=mfu if rows else None)
+
+
+def _late(w: Serve, rows: list[Row]) -> str:
+    ttft, tpot = max(r.recipe.ttft_s for r in rows), max(r.recipe.tpot_s for r in rows)
+    return (
+        f"no recipe here keeps {w.slo.ttft_s:g} s to the first token and {w.slo.tpot_s * 1e3:g} ms a token for "
+        f"{w.slo.percentile:g}% of requests; this one reaches {ttft:.3g} s and {tpot * 1e3:.3g} ms"
+    )

@@ -1,0 +1,123 @@
+"""Why the plan is as it is, in a few lines: who trains, who serves, and where that is not "strong trains, weak serves".
+
+Comparative advantage: what matters is not how fast a chip does a thing, but how much faster than it does the other things.
+It reads a finished plan and its recipes; it changes no number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from eke.plan.plan import Plan
+from eke.plan.program import Problem, Program
+from eke.plan.recipes import Recipe
+from eke.plan.scenario import Scenario
+from eke.plan.solve import Relaxed
+
+NOTABLE = 0.03
+"""Share of a pool's chips from which an exception is worth a line."""
+
+
+def annotated(plan: Plan, scenario: Scenario, problem: Problem, relaxed: Relaxed, program: Program) -> Plan:
+    """The plan with its notes."""
+    notes = [*_basis(plan), *(_exceptions(plan, problem) if plan.placements else []), *_spare(plan, scenario, problem)]
+    return replace(plan, notes=tuple(notes))
+
+
+def _basis(plan: Plan) -> list[str]:
+    """A warning when speeds are not measured."""
+    chips: dict[str, float] = {}
+    for p in plan.placements:
+        chips[p.basis] = chips.get(p.basis, 0.0) + p.chips
+    guessed = chips.get("guessed", 0.0) / sum(chips.values()) if chips else 0.0
+    if guessed < 0.005:
+        return []
+    return [f"{guessed:.0%} of the chips are planned on guessed speeds, on the slow side of them: eke calibrate makes them measured."]
+
+
+def by_kind(plan: Plan) -> dict[str, dict[str, float]]:
+    """Mean chips in use of each pool by kind of work."""
+    mean: dict[str, dict[str, float]] = {p.name: {} for p in plan.pools}
+    for p in plan.placements:
+        mean[p.pool][p.kind] = mean[p.pool].get(p.kind, 0.0) + p.chips / plan.slots
+    return mean
+
+
+def _best(problem: Problem, pool: str, workload: str, models: frozenset[str] | None = None) -> Recipe | None:
+    found = [r for r in problem.recipes if r.pool == pool and r.workload == workload and (models is None or r.model in models)]
+    return max(found, key=lambda r: r.rate / r.units, default=None)
+
+
+def _exceptions(plan: Plan, problem: Problem) -> list[str]:
+    """Lines where a pool that trains best serves, or one that trains worse trains."""
+    jobs = [w.name for w in problem.workloads if w.kind == "train"]
+    if not jobs:
+        return []
+    job = jobs[0]
+    trains = {p.name: r.rate / r.units * problem.per_chip[p.name] for p in plan.pools if (r := _best(problem, p.name, job))}
+    ranked = sorted(trains, key=lambda p: -trains[p])
+    if len(ranked) < 2:
+        return []
+    used, chips = by_kind(plan), {p.name: p.chips for p in plan.pools}
+    strong, weak = ranked[0], ranked[1:]
+    lines = []
+    if used[strong].get("serve", 0.0) > NOTABLE * chips[strong]:
+        lines += _strong_serves(plan, problem, strong, weak, trains)
+    for pool in weak:
+        if used[pool].get("train", 0.0) > NOTABLE * chips[pool]:
+            lines.append(_weak_trains(plan, problem, pool, strong, trains, used))
+    return lines
+
+
+def _strong_serves(plan: Plan, problem: Problem, strong: str, weak: list[str], trains: dict[str, float]) -> list[str]:
+    lines = []
+    serving: dict[str, float] = {}
+    for p in plan.placements:
+        if p.pool == strong and p.kind == "serve":
+            serving[p.workload] = max(serving.get(p.workload, 0.0), p.chips)
+    for workload, chips in sorted(serving.items(), key=lambda item: -item[1]):
+        mine = _best(problem, strong, workload)
+        if mine is None:
+            continue
+        ratios = []
+        for other in weak:
+            theirs = _best(problem, other, workload, frozenset({mine.model}))
+            if theirs is None:
+                ratios.append(f"no recipe holds on {other}")
+            else:
+                ratios.append(f"{_per_chip(problem, mine) / _per_chip(problem, theirs):.1f}x {other} (training: {trains[strong] / trains[other]:.1f}x)")
+        lines.append(f"{strong} trains best and still serves {workload} on up to {chips:g} chips: one there serves it {', '.join(ratios)}.")
+    return lines
+
+
+def _per_chip(problem: Problem, r: Recipe) -> float:
+    return r.rate / r.units * problem.per_chip[r.pool]
+
+
+def _weak_trains(plan: Plan, problem: Problem, pool: str, strong: str, trains: dict[str, float], used: dict[str, dict[str, float]]) -> str:
+    jobs = sorted({p.workload for p in plan.placements if p.pool == pool and p.kind == "train"})
+    behind = trains[strong] / trains[pool]
+    serves = []
+    for w in problem.workloads:
+        a, b = _best(problem, strong, w.name), _best(problem, pool, w.name)
+        if w.kind == "serve" and a and b and a.model == b.model:
+            serves.append(f"{w.name} {_per_chip(problem, a) / _per_chip(problem, b):.1f}x")
+    said = f"; {strong} is ahead by {behind:.1f}x in training and in serving by: {', '.join(serves)}" if serves else ""
+    return f"{pool} trains {', '.join(jobs)} on {used[pool]['train']:.0f} chips in the mean although {strong} trains faster{said}."
+
+
+def _spare(plan: Plan, scenario: Scenario, problem: Problem) -> list[str]:
+    """Pools of which much is left, and what keeps it from being of use."""
+    lines = []
+    for p in plan.pools:
+        left = problem.units[p.name] / problem.per_chip[p.name] - max(p.used_chips, default=0.0)
+        if plan.placements and left > 0.05 * p.chips and p.price <= 1e-12 and scenario.objective != "fewest-chips":
+            lines.append(f"{p.name}: {left:,.0f} chips are idle all day; none of these workloads gains from them.")
+    return lines
+
+
+def mean_used(plan: Plan) -> float:
+    """Chips in use in the mean over the day."""
+    return float(sum(np.mean(p.used_chips) for p in plan.pools))

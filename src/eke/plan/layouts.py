@@ -1,0 +1,101 @@
+"""Ways to lay a model over units: which degrees of tensor, pipeline, data and expert parallelism are worth asking about.
+
+It knows shapes and counts; how fast or whether it fits, the cost model says.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import ceil
+
+import numpy as np
+
+from eke.cost import Layouts
+from eke.models.architecture import Architecture
+from eke.plan.recipes import Site
+
+PIPELINES = (1, 2, 4, 8, 16)
+EXPERT_DATA = (1, 2, 4, 8, 16)
+"""Data ranks of one replica of a mixture of experts."""
+
+
+def tensor_degrees(architecture: Architecture, site: Site) -> list[int]:
+    """Tensor ranks: those that divide the attention heads, powers of two, on one node; any count of cores of a CPU."""
+    heads = [b.attention.heads for b in architecture.blocks if b.attention.heads]
+    if site.chip.kind == "cpu":
+        return [n for n in range(1, min(site.per_node, 64) + 1) if n <= 8 or site.per_node % n == 0]
+    powers = [2**k for k in range(site.domain.bit_length()) if 2**k <= site.domain]
+    return [t for t in powers if site.per_node % t == 0 and all(h % t == 0 for h in heads)]
+
+
+def experts_of(architecture: Architecture) -> int:
+    """Routed experts of a layer; 0 for a dense model."""
+    return max((b.feed_forward.experts for b in architecture.blocks), default=0)
+
+
+def serving(architecture: Architecture, site: Site) -> Layouts:
+    """Layouts of one serving replica, no larger than the pool."""
+    cpu, experts = site.chip.kind == "cpu", experts_of(architecture)
+    pipelines = (1,) if cpu else tuple(p for p in PIPELINES[:4] if p <= architecture.layers)
+    rows = []
+    for tp, pp, dp in product(tensor_degrees(architecture, site), pipelines, EXPERT_DATA if experts and not cpu else (1,)):
+        if (dp > 1 and pp > 1) or not _places(tp * pp * dp, site):
+            continue
+        rows += [(tp, pp, ep, dp) for ep in sorted({1, tp * dp}) if ep == 1 or (experts and experts % ep == 0)]
+    return table(rows)
+
+
+def training(architecture: Architecture, site: Site, sequences: int) -> Layouts:
+    """Layouts of one training gang: every data degree that is worth its chips.
+
+    With S sequences a step and d data ranks, a rank works through ceil(S/d) of them; of all d with the same ceiling only the least is kept.
+    """
+    cpu, experts = site.chip.kind == "cpu", experts_of(architecture)
+    pipelines = (1,) if cpu else tuple(p for p in PIPELINES if p <= architecture.layers)
+    rows = []
+    for tp, pp in product(tensor_degrees(architecture, site), pipelines):
+        most = min(sequences, site.units // (tp * pp)) if not cpu else 1
+        data = useful_data_degrees(sequences, most)
+        for dp in data:
+            rows += [(tp, pp, ep, dp) for ep in _expert_degrees(experts, tp * dp, site)]
+    return table(rows)
+
+
+def useful_data_degrees(sequences: int, most: int) -> list[int]:
+    """Least d for each value of ceil(S/d), up to `most`, ascending."""
+    return sorted({d for d in (ceil(sequences / m) for m in _loads(sequences, most)) if 1 <= d <= most})
+
+
+def _loads(sequences: int, most: int) -> list[int]:
+    """Values ceil(S/d) takes, thinned to steps of about 2% where they lie closer."""
+    if most < 1:
+        return []
+    few = range(1, min(sequences, 64) + 1)
+    many = np.unique(np.geomspace(64, max(sequences, 64), 200).astype(int))
+    return [m for m in sorted({*few, *many.tolist()}) if ceil(sequences / m) <= most]
+
+
+def _expert_degrees(experts: int, ranks: int, site: Site) -> list[int]:
+    """Expert ranks of training: none, a node's worth, and a few nodes' worth; they divide the experts and tp*dp."""
+    if not experts:
+        return [1]
+    wanted = (1, site.domain, 2 * site.domain, 4 * site.domain)
+    return sorted({e for e in wanted if experts % e == 0 and ranks % e == 0}) or [1]
+
+
+def _places(units: int, site: Site) -> bool:
+    """Whether a replica fits the pool, in a part of a node that divides it or in whole nodes; on a lone CPU in any part."""
+    if site.chip.kind == "cpu" and site.units <= site.per_node:
+        return units <= site.units
+    return units <= site.units and (site.per_node % units == 0 if units <= site.per_node else units % site.per_node == 0)
+
+
+def table(rows: list[tuple[int, int, int, int]]) -> Layouts:
+    """Rows of (tp, pp, ep, dp) as a table."""
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    return Layouts(columns[0], columns[1], columns[2], columns[3])
+
+
+def take(layouts: Layouts, rows: object) -> Layouts:
+    """Some rows of a table, in that order."""
+    return Layouts(layouts.tp[rows], layouts.pp[rows], layouts.ep[rows], layouts.dp[rows])  # type: ignore[index]

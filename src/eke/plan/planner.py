@@ -1,0 +1,137 @@
+"""From a scenario to a plan: recipes, program, solution, prices. It joins the parts; each rule lives in one of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from eke.cost import FloatArray
+from eke.fleet.pool import Fleet
+from eke.plan import assemble, effort, gangs, program, reasons, serving, solve
+from eke.plan.plan import Plan
+from eke.plan.program import Problem, Program
+from eke.plan.recipes import Recipe, Site, at, sites, units, units_per_chip
+from eke.plan.scenario import Scenario, Serve, Train, Workload
+
+Progress = Callable[[str], None]
+
+SECONDS = 6.0
+"""Time the integer program may take; it stops earlier at `GAP`."""
+GAP = 2e-3
+TIE = 1e-4
+"""Share of the objective that using every chip would cost: enough to prefer fewer chips between equal plans."""
+
+
+def make(
+    scenario: Scenario, *, best_effort: bool = False, progress: Progress | None = None, seconds: float = SECONDS
+) -> Plan:
+    """The plan of a scenario.
+
+    Args:
+        best_effort: when not all promises can be kept, plan what can be reached, by priority, instead of nothing.
+        progress: told in a few words what is being done.
+        seconds: for the integer program.
+    """
+    say = progress or (lambda _: None)
+    began = time.perf_counter()
+    if scenario.detected:
+        say("measuring this machine")
+        scenario = replace(scenario, fleet=measured(scenario.fleet))
+    say("asking the cost model for recipes")
+    problem = pose(scenario)
+    asked = time.perf_counter()
+    say(f"solving: {len(problem.recipes)} recipes")
+    holding = replace(problem, recipes=tuple(r for r in problem.recipes if r.holds))
+    built = program.build(holding)
+    goal = aim(built)
+    outcome = solve.optimise(built, goal.combined, built.promised(goal.promises), seconds=seconds, gap=GAP)
+    conflicts = ()
+    if outcome.x is None:
+        say("looking for what cannot hold together")
+        conflicts = reasons.conflicts(scenario, built, lambda s, names: pose(s, only=names))
+        if best_effort:
+            built = program.build(effort.usable(problem), best_effort=True)
+            goal = aim(built)
+            outcome = effort.optimise(built, goal.combined, seconds)
+    solved = time.perf_counter()
+    took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
+    return assemble.plan(scenario, built, goal, outcome, conflicts, took)
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is maximised.
+
+    Attributes:
+        primary: the scenario's objective, in `unit`; `sign` -1 where less is better.
+        combined: the same less a little for each chip used.
+        tie: what one chip used all day costs in `combined`.
+        promises: workloads whose promise must be kept.
+    """
+
+    name: str
+    unit: str
+    sign: float
+    primary: FloatArray
+    combined: FloatArray
+    tie: float
+    promises: tuple[str, ...]
+
+
+def aim(built: Program) -> Aim:
+    """The objective of a problem, as columns."""
+    problem = built.problem
+    n = len(built.lower)
+    sign, promises = 1.0, tuple(w.name for w in problem.workloads)
+    match problem.goal:
+        case "train-progress":
+            primary, unit = built.progress / 1e15, "PFLOP/s of training"
+        case "value":
+            primary, unit = built.value, "value a day"
+            promises = tuple(w.name for w in problem.workloads if w.value is None)
+        case "fewest-chips":
+            primary, unit, sign = np.zeros(n), "chips set aside", -1.0
+            for pool, column in built.aside.items():
+                primary[column] = -1.0 / problem.per_chip[pool]
+    chips = sum(n / problem.per_chip[p] for p, n in problem.units.items())
+    scale = solve.relax(built, primary, built.promised(promises)).value
+    tie = TIE * (abs(scale) if scale else 1.0) / max(chips, 1.0)
+    return Aim(problem.goal, unit, sign, primary, primary - tie * built.used, tie, promises)
+
+
+def measured(fleet: Fleet) -> Fleet:
+    """A detected fleet with the figures that calibration gives its chips."""
+    from eke.cost import calibrate
+
+    return replace(fleet, pools=tuple(replace(p, chip=calibrate.ensure(p.chip)) for p in fleet.pools))
+
+
+def pose(scenario: Scenario, only: tuple[str, ...] | None = None) -> Problem:
+    """The problem of a scenario (of the workloads `only`): recipes asked for, equal slots made one."""
+    workloads = tuple(w for w in scenario.workloads if only is None or w.name in only)
+    places = sites(scenario.fleet.pools)
+    room = {p.name: units(p) for p in scenario.fleet.pools}
+    found = (r for w in workloads for site, pools in places for r in _recipes(w, site, pools))
+    recipes = [r for r in found if r.units <= room[r.pool]]
+    rates = {w.name: w.traffic.rates for w in workloads if isinstance(w, Serve)}
+    classes: dict[tuple[float, ...], list[int]] = {}
+    for slot in range(scenario.slots):
+        classes.setdefault(tuple(round(r[slot], 9) for r in rates.values()), []).append(slot)
+    slots = tuple(tuple(s) for s in classes.values())
+    return Problem(
+        workloads, tuple(recipes), room,
+        {p.name: units_per_chip(p.chip) for p in scenario.fleet.pools},
+        np.array([len(s) / scenario.slots for s in slots]), slots,
+        {name: np.array([r[s[0]] for s in slots]) for name, r in rates.items()}, scenario.objective,
+    )  # fmt: skip
+
+
+def _recipes(workload: Workload, site: Site, pools: tuple[str, ...]) -> list[Recipe]:
+    allowed = [p for p in pools if workload.pools is None or p in workload.pools]
+    if not allowed or site.units < 1:
+        return []
+    found = gangs.recipes(workload, site) if isinstance(workload, Train) else serving.recipes(workload, site)
+    return at(found, allowed)

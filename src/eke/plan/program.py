@@ -1,0 +1,321 @@
+"""The integer program of a plan: rows and columns as sparse arrays. It knows recipes and demands; no solver and no latency.
+
+Symbols, as in docs/design/plan.md. Indices: p pool, s serve or batch workload, j training job, r recipe, g answers of equal
+model and quality, t slot (equal slots of a day are one, with its share w_t of the day).
+
+    x[r,t]  replicas, integer          z[r,·]  the gang of a job: one size all day, or (z[r,t]) another size each slot, binary
+    y[s,g,t] requests/s answered by g  d[s,t], d[j]  what is missing of a promise
+    u[p]    units set aside            o[s,t]  whether a workload runs at all (best effort only)
+
+Rows:
+
+    pool     Σ_r units_r x[r,t] + Σ units_r z[r,·] ≤ u[p]                      u[p] ≤ units of p
+    answer   Σ_{r in g} rate_r x[r,t] ≥ y[s,g,t]
+    demand   Σ_g y[s,g,t] + d[s,t] = D[s,t]
+    share    Σ_{g of model m} y[s,g,t] ≤ share_m D[s,t]
+    quality  Σ_g (q_g - floor_s) y[s,g,t] ≥ 0
+    gang     Σ_r z[r] + Σ_r z[r,t] ≤ 1
+    tokens   Σ w_t rate_r z[r,·] + d[j] ≥ tokens_j / deadline_j
+    pile     Σ_t w_t Σ_r rate_r x[r,t] + d[s] ≥ D[s]                           batch work, over the day
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eke.cost import FloatArray, IntArray
+from eke.plan.gangs import MOVE_S
+from eke.plan.recipes import Recipe
+from eke.plan.scenario import Goal, Serve, Train, Workload
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What the program is made from.
+
+    Attributes:
+        units: of each pool, that can be planned on. per_chip: parts one chip of the pool is shared out in.
+        weights: share of the day of each class of equal slots. slots: of each class, the slots of the day it stands for.
+        demand: requests/s of each serve workload by class.
+    """
+
+    workloads: tuple[Workload, ...]
+    recipes: tuple[Recipe, ...]
+    units: Mapping[str, int]
+    per_chip: Mapping[str, int]
+    weights: FloatArray
+    slots: tuple[tuple[int, ...], ...]
+    demand: Mapping[str, FloatArray]
+    goal: Goal = "train-progress"
+
+    @property
+    def slot_s(self) -> float:
+        """Seconds of one slot of the day."""
+        return 86400.0 / sum(len(s) for s in self.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Replicas of recipes. `slot` is a class of slots; -1: all day."""
+
+    recipe: IntArray
+    slot: IntArray
+    at: IntArray  # column in the program
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """maximise c·x, rows within bounds, columns within bounds, some integer; entries in coordinate form.
+
+    Attributes:
+        runs: the columns that stand for replicas and gangs.
+        aside: column u by pool. missing: columns d by workload. answered: columns y by (workload, model, quality).
+        scaled: rows whose right-hand side grows with a workload's demand, and that side.
+        wanted: what was promised, one number a slot for serve.
+        progress, value, used: objectives by column: training FLOP/s, currency a day, chips in the mean over the day.
+    """
+
+    problem: Problem
+    lower: FloatArray
+    upper: FloatArray
+    integer: Bools
+    row_lower: FloatArray
+    row_upper: FloatArray
+    rows: IntArray
+    columns: IntArray
+    entries: FloatArray
+    runs: Columns
+    aside: Mapping[str, int]
+    missing: Mapping[str, IntArray]
+    answered: Mapping[tuple[str, str, float], IntArray]
+    scaled: Mapping[str, tuple[IntArray, FloatArray]]
+    wanted: Mapping[str, FloatArray]
+    started: Mapping[str, int]
+    progress: FloatArray
+    value: FloatArray
+    used: FloatArray
+
+    def promised(self, names: Sequence[str] | None = None) -> tuple[FloatArray, FloatArray]:
+        """Column bounds in which the promises of `names` (default: all) must be kept in full."""
+        upper = self.upper.copy()
+        for name in self.missing if names is None else names:
+            upper[self.missing[name]] = 0.0
+        return self.lower, upper
+
+    @property
+    def moving(self) -> float:
+        """Share of a slot left to a gang that may change size at every slot: it pays a move at each, changed or not."""
+        return max(0.0, 1 - MOVE_S / self.problem.slot_s)
+
+    def group(self, recipe: Recipe, w: Serve) -> tuple[str, str, float]:
+        """Key of the answers a recipe belongs to."""
+        quality = w.min_quality if recipe.quality is None else recipe.quality
+        key = (w.name, recipe.model, quality)
+        return key if key in self.answered else (w.name, recipe.model, 1.0)
+
+    def kept(self, name: str) -> FloatArray:
+        """Objective: minus the missing share of a promise, in the mean over the day."""
+        c = np.zeros(len(self.lower))
+        weights = self.problem.weights if len(self.missing[name]) > 1 else np.ones(1)
+        total = float(weights @ self.wanted[name])
+        c[self.missing[name]] = -weights / total if total > 0 else 0.0
+        return c
+
+
+@dataclass
+class _Sheet:
+    """Rows, columns and entries as they are added."""
+
+    lower: list[FloatArray] = field(default_factory=list)
+    upper: list[FloatArray] = field(default_factory=list)
+    integer: list[Bools] = field(default_factory=list)
+    row_lower: list[FloatArray] = field(default_factory=list)
+    row_upper: list[FloatArray] = field(default_factory=list)
+    entries: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
+    width: int = 0
+    height: int = 0
+
+    def column(self, n: int, upper: float | FloatArray, *, integer: bool = False) -> IntArray:
+        """`n` more columns from 0 to `upper`."""
+        self.lower.append(np.zeros(n))
+        self.upper.append(np.broadcast_to(np.asarray(upper, dtype=float), n).copy())
+        self.integer.append(np.full(n, integer))
+        self.width += n
+        return np.arange(self.width - n, self.width)
+
+    def row(self, lower: float | FloatArray, upper: float | FloatArray, n: int = 1) -> IntArray:
+        """`n` more rows between `lower` and `upper`."""
+        self.row_lower.append(np.broadcast_to(np.asarray(lower, dtype=float), n).copy())
+        self.row_upper.append(np.broadcast_to(np.asarray(upper, dtype=float), n).copy())
+        self.height += n
+        return np.arange(self.height - n, self.height)
+
+    def put(self, rows: IntArray, columns: IntArray, values: float | FloatArray) -> None:
+        """Entries, broadcast against each other."""
+        r, c, v = np.broadcast_arrays(rows, columns, np.asarray(values, dtype=float))
+        self.entries.append((r.ravel(), c.ravel(), v.ravel()))
+
+
+def build(problem: Problem, *, best_effort: bool = False) -> Program:
+    """The program of a problem; with `best_effort` also the columns that say whether a workload runs at all."""
+    sheet, classes = _Sheet(), len(problem.weights)
+    runs = _runs(sheet, problem)
+    pools = {p: i for i, p in enumerate(problem.units)}
+    aside = {p: int(sheet.column(1, float(n))[0]) for p, n in problem.units.items()}
+    of = _Of(problem, runs)
+
+    pool_rows = sheet.row(-np.inf, 0.0, len(pools) * classes).reshape(len(pools), classes)
+    pool_of = np.array([pools[r.pool] for r in problem.recipes], dtype=np.int64)
+    for t in range(classes):
+        here = (runs.slot == t) | (runs.slot < 0)
+        sheet.put(pool_rows[pool_of[runs.recipe[here]], t], runs.at[here], of.units[here])
+        sheet.put(pool_rows[:, t], np.array([aside[p] for p in pools], dtype=np.int64), -1.0)
+
+    missing: dict[str, IntArray] = {}
+    answered: dict[tuple[str, str, float], IntArray] = {}
+    scaled: dict[str, tuple[IntArray, FloatArray]] = {}
+    wanted: dict[str, FloatArray] = {}
+    for w in problem.workloads:
+        mine = of.workload == problem.workloads.index(w)
+        if isinstance(w, Serve):
+            wanted[w.name] = problem.demand[w.name]
+            missing[w.name], scaled[w.name] = _serve(sheet, problem, w, runs, mine, answered)
+        else:
+            goal = w.tokens_per_s if isinstance(w, Train) else w.requests_per_s
+            wanted[w.name] = np.array([goal])
+            missing[w.name], scaled[w.name] = _total(sheet, problem, runs, mine, of.rate, goal)
+            if isinstance(w, Train):
+                _one_gang(sheet, runs, mine, classes)
+    started = {w.name: _started(sheet, runs, of.workload == i, classes) for i, w in enumerate(problem.workloads)} if best_effort else {}
+    return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started)
+
+
+class _Of:
+    """What each run column's recipe says, as arrays over the run columns."""
+
+    def __init__(self, problem: Problem, runs: Columns) -> None:
+        names = {w.name: i for i, w in enumerate(problem.workloads)}
+        recipes = problem.recipes
+
+        def column(values: list[float]) -> FloatArray:
+            return np.array(values, dtype=float)[runs.recipe]
+
+        self.workload: IntArray = np.array([names[r.workload] for r in recipes], dtype=np.int64)[runs.recipe]
+        self.units = column([r.units for r in recipes])
+        self.chips = column([r.units / problem.per_chip[r.pool] for r in recipes])
+        self.flop = column([r.flop_per_token for r in recipes])
+        # A gang that may change size at every slot pays a move at every slot, whether it changes or not.
+        moves = (runs.slot >= 0) & (self.flop > 0)
+        kept = np.where(moves, max(0.0, 1 - MOVE_S / problem.slot_s), 1.0)
+        self.rate = column([r.rate for r in recipes]) * kept
+        self.share = np.where(runs.slot < 0, 1.0, problem.weights[runs.slot])
+
+
+def _runs(sheet: _Sheet, problem: Problem) -> Columns:
+    """Replicas x[r,t], whole-day gangs z[r], and, if the day has several kinds of slot, gangs z[r,t]."""
+    classes = len(problem.weights)
+    recipe, slot, most = [], [], []
+    for i, r in enumerate(problem.recipes):
+        spans = list(range(classes)) if r.kind != "train" else [-1] if classes == 1 else [-1, *range(classes)]
+        recipe += [i] * len(spans)
+        slot += spans
+        most += [1.0 if r.kind == "train" else float(problem.units[r.pool] // r.units)] * len(spans)
+    at = sheet.column(len(recipe), np.array(most), integer=True)
+    return Columns(np.array(recipe, dtype=np.int64), np.array(slot, dtype=np.int64), at)
+
+
+def _serve(
+    sheet: _Sheet, problem: Problem, w: Serve, runs: Columns, mine: Bools, answered: dict[tuple[str, str, float], IntArray]
+) -> tuple[IntArray, tuple[IntArray, FloatArray]]:
+    """Rows answer, demand, share and quality of one serve workload; its missing columns, and the rows that grow with it."""
+    wanted, classes = problem.demand[w.name], len(problem.weights)
+    demand = sheet.row(wanted, wanted, classes)
+    missing = sheet.column(classes, wanted)
+    sheet.put(demand, missing, 1.0)
+    recipes = [problem.recipes[i] for i in runs.recipe[mine]]
+    at, slot = runs.at[mine], runs.slot[mine]
+    rate = np.array([r.rate for r in recipes])
+    quality_of = [w.min_quality if r.quality is None else r.quality for r in recipes]
+    below = any(q < w.min_quality for q in quality_of)
+    key = [(r.model, q if below else 1.0) for r, q in zip(recipes, quality_of, strict=True)]
+    groups = sorted(set(key))
+    shares = {a.model: sheet.row(-np.inf, a.share * wanted, classes) for a in w.alternatives}
+    quality = sheet.row(0.0, np.inf, classes) if below else None
+    for group in groups:
+        model, q = group
+        y = answered[w.name, model, q] = sheet.column(classes, wanted)
+        answer = sheet.row(0.0, np.inf, classes)
+        here = np.array([k == group for k in key])
+        sheet.put(answer[slot[here]], at[here], rate[here])
+        sheet.put(answer, y, -1.0)
+        sheet.put(demand, y, 1.0)
+        if model in shares:
+            sheet.put(shares[model], y, 1.0)
+        if quality is not None:
+            sheet.put(quality, y, q - w.min_quality)
+    grow = [demand, *shares.values()]
+    sides = [wanted, *(a.share * wanted for a in w.alternatives)]
+    return missing, (np.concatenate(grow), np.concatenate(sides))
+
+
+def _total(
+    sheet: _Sheet, problem: Problem, runs: Columns, mine: Bools, rate: FloatArray, goal: float
+) -> tuple[IntArray, tuple[IntArray, FloatArray]]:
+    """The row that holds a total over the day (tokens, pile), and the column of what is missing."""
+    row = sheet.row(goal, np.inf)
+    missing = sheet.column(1, goal)
+    sheet.put(row, missing, 1.0)
+    weight = np.where(runs.slot[mine] < 0, 1.0, problem.weights[runs.slot[mine]])
+    sheet.put(row, runs.at[mine], weight * rate[mine])
+    return missing, (row, np.array([goal]))
+
+
+def _one_gang(sheet: _Sheet, runs: Columns, mine: Bools, classes: int) -> None:
+    rows = sheet.row(-np.inf, 1.0, classes)
+    for t in range(classes):
+        here = mine & ((runs.slot == t) | (runs.slot < 0))
+        sheet.put(rows[[t]], runs.at[here], 1.0)
+
+
+def _started(sheet: _Sheet, runs: Columns, mine: Bools, classes: int) -> int:
+    """The column that says a workload runs, at least one replica of it, in every slot."""
+    started = sheet.column(1, 1.0, integer=True)
+    rows = sheet.row(0.0, np.inf, classes)
+    sheet.put(rows, started, -1.0)
+    for t in range(classes):
+        here = mine & ((runs.slot == t) | (runs.slot < 0))
+        sheet.put(rows[[t]], runs.at[here], 1.0)
+    return int(started[0])
+
+
+def _close(
+    sheet: _Sheet, problem: Problem, of: _Of, runs: Columns, aside: dict[str, int], missing: dict[str, IntArray],
+    answered: dict[tuple[str, str, float], IntArray], scaled: dict[str, tuple[IntArray, FloatArray]], wanted: dict[str, FloatArray],
+    started: dict[str, int],
+) -> Program:  # fmt: skip
+    progress, value, used = np.zeros(sheet.width), np.zeros(sheet.width), np.zeros(sheet.width)
+    progress[runs.at] = of.share * of.rate * of.flop
+    used[runs.at] = of.share * of.chips
+    for w in problem.workloads:
+        if w.value is None:
+            continue
+        million_a_day = w.value * 86400 / 1e6
+        if isinstance(w, Serve):
+            for (name, _, _), y in answered.items():
+                if name == w.name:
+                    value[y] = problem.weights * million_a_day * w.traffic.output.mean
+        else:
+            each = 1.0 if isinstance(w, Train) else w.output.mean
+            value[missing[w.name]] = -million_a_day * each
+    rows, columns, entries = (np.concatenate(parts) for parts in zip(*sheet.entries, strict=True))
+    return Program(
+        problem, np.concatenate(sheet.lower), np.concatenate(sheet.upper), np.concatenate(sheet.integer),
+        np.concatenate(sheet.row_lower), np.concatenate(sheet.row_upper), rows, columns, entries, runs, aside, missing,
+        answered, scaled, wanted, started, progress, value, used,
+    )  # fmt: skip

@@ -1,0 +1,324 @@
+"""Reads a scenario file: text to nouns, names looked up, and everything that is wrong told at once.
+
+It knows what a scenario may say; it knows no recipe and no solver.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from eke.errors import InputError, UnknownName
+from eke.fleet import catalogue as chips
+from eke.fleet.chip import Chip
+from eke.fleet.pool import Fleet, Link, Pool
+from eke.models import catalogue as models
+from eke.models.architecture import Architecture
+from eke.plan import profiles, traces
+from eke.plan.distribution import Distribution, constant, from_quantiles
+from eke.plan.scenario import Alternative, Arrival, Batch, Generations, Scenario, Serve, Slo, Traffic, Train, Workload
+from eke.plan.sections import (
+    WORKLOADS, BatchSection, FleetSection, GenerationsSection, InlineChip, LengthsSection, PoolSection, Section,
+    ServeSection, Top, TrafficSection, TrainSection,
+)  # fmt: skip
+
+S = TypeVar("S", bound=Section)
+
+NODES_DOWN = 0.02
+"""Share of nodes down at a time: 6.5 failures per 1,000 node-days (Meta RSC-1, arXiv 2410.21680) times three days to mend
+one (estimated). Rounded to whole nodes, so that small pools lose none."""
+
+
+def load(path: str | Path) -> Scenario:
+    """The scenario in a YAML file.
+
+    Raises:
+        InputError: everything that is wrong, each with its key, its value, what was expected and an example.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "") or str(error)
+        raise InputError(f"scenario {str(path)!r} cannot be read", why=why, remedy="give the path of a scenario file") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path | None = None) -> Scenario:
+    """The scenario in `text`; paths in it are relative to `path`'s folder."""
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError("the scenario is not YAML", why=str(error)) from error
+    if not isinstance(document, dict):
+        raise InputError("the scenario is empty or not a table", remedy="begin with format: eke.scenario/1")
+    reader = _Reader(path)
+    scenario = reader.scenario(document)
+    if reader.wrong or scenario is None:
+        raise _all(reader.wrong)
+    return scenario
+
+
+def _all(wrong: list[InputError]) -> InputError:
+    """One error for all of them: the one itself when there is one, else a list."""
+    if len(wrong) == 1:
+        return wrong[0]
+    lines = [f"{e.what}{f' ({e.why})' if e.why else ''}{f'; try {e.remedy}' if e.remedy else ''}" for e in wrong]
+    return InputError(f"{len(wrong)} things are wrong in the scenario", why="\n".join(f"- {line}" for line in lines))
+
+
+@dataclass
+class _Reader:
+    """Reads on after an error, so that all of them are told."""
+
+    path: Path | None
+    wrong: list[InputError] = field(default_factory=list)
+
+    def scenario(self, document: dict[Any, Any]) -> Scenario | None:
+        top = self.section(Top, document, "")
+        raw = document.get("workloads") if top is None else top.workloads
+        slots = top.slots if top else 24
+        detected = document.get("fleet") == "detect"
+        fleet = _detect() if detected else self.fleet(document.get("fleet")) if "fleet" in document else None
+        workloads = [self.workload(w, i, slots, top is not None) for i, w in enumerate(raw if isinstance(raw, list) else [])]
+        kept = tuple(w for w in workloads if w is not None)
+        if top and fleet:
+            self.names(kept, fleet, detected=detected)
+        generations = self.generations(top.generations, kept, fleet) if top and top.generations and fleet else None
+        if self.wrong or top is None or fleet is None:
+            return None
+        return Scenario(top.name, fleet, kept, top.objective, top.slots, generations, detected, self.path)
+
+    def section(self, model: type[S], value: object, where: str) -> S | None:
+        """`value` as `model`; what is wrong is noted under `where`."""
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            self.wrong += [_explain(model, e, where) for e in _without_untried_unions(error.errors())]
+            return None
+
+    def attempt(self, where: str, function: Any, *args: Any) -> Any:
+        """What `function` gives, or None with its error noted under `where`."""
+        try:
+            return function(*args)
+        except InputError as error:
+            self.wrong.append(InputError(f"{where}: {error.what}", why=error.why, remedy=error.remedy))
+            return None
+
+    def fleet(self, value: object) -> Fleet | None:
+        if not isinstance(value, Mapping):
+            self.wrong.append(InputError(f"fleet: {value!r} is neither a table nor `detect`", remedy="fleet: detect"))
+            return None
+        section = self.section(FleetSection, value, "fleet")
+        if section is None:
+            return None
+        pools = [self.pool(p, f"fleet.pools[{i}] ({p.name})") for i, p in enumerate(section.pools)]
+        names = [p.name for p in section.pools]
+        self.unique("fleet.pools", names)
+        for link in section.links:
+            for end in link.between:
+                self.known("fleet.links", "pool", end, names)
+        links = tuple(Link(link.between, link.bandwidth) for link in section.links)
+        return Fleet(tuple(p for p in pools if p is not None), links)
+
+    def pool(self, p: PoolSection, where: str) -> Pool | None:
+        chip = _inline(p.chip) if isinstance(p.chip, InlineChip) else self.attempt(f"{where}.chip", chips.chip, p.chip)
+        if p.reserved > p.nodes:
+            self.wrong.append(InputError(f"{where}.reserved: {p.reserved} of {p.nodes} nodes", remedy=f"{where}.reserved: 0"))
+        if chip is None:
+            return None
+        available = p.available if p.available is not None else available_by_default(p.nodes)
+        return Pool(p.name, chip, p.nodes, p.chips_per_node, p.scale_out or chip.scale_out, available, p.reserved)
+
+    def workload(self, value: object, index: int, slots: int, slots_known: bool) -> Workload | None:
+        kinds = [k for k in WORKLOADS if isinstance(value, Mapping) and k in value]
+        where = f"workloads[{index}]"
+        if len(kinds) != 1 or not isinstance(value, Mapping):
+            has = " and ".join(kinds) or "none"
+            self.wrong.append(InputError(f"{where}: has {has} of serve, train, batch; exactly one names it", remedy="serve: chat"))
+            return None
+        where += f" ({value[kinds[0]]})"
+        section = self.section(WORKLOADS[kinds[0]], value, where)
+        if section is None:
+            return None
+        architecture = self.attempt(f"{where}.model", self.architecture, section.model)
+        if isinstance(section, ServeSection):
+            return self.serve(section, architecture, where, slots, slots_known)
+        if isinstance(section, TrainSection):
+            return _train(section, architecture) if architecture else None
+        return self.batch(section, architecture, where)
+
+    def architecture(self, name: str) -> Architecture:
+        """By catalogue name, or the path of a config.json relative to the scenario."""
+        beside = self.path.parent / name if self.path and name.endswith(".json") else None
+        return models.architecture(str(beside) if beside and beside.exists() else name)
+
+    def serve(self, s: ServeSection, architecture: Architecture | None, where: str, slots: int, slots_known: bool) -> Serve | None:
+        alternatives = []
+        for i, a in enumerate(s.alternatives):
+            found = self.attempt(f"{where}.alternatives[{i}].model", self.architecture, a.model)
+            if found is not None:
+                alternatives.append(Alternative(a.model, found, a.quality, a.share))
+        traffic = self.traffic(s.traffic, f"{where}.traffic", slots, slots_known)
+        if architecture is None or traffic is None:
+            return None
+        return Serve(
+            s.serve, s.model, architecture, traffic, Slo(s.slo.ttft, s.slo.tpot, s.slo.percentile),
+            tuple(s.variants) if s.variants else None, tuple(alternatives), s.min_quality, s.priority, s.value,
+            tuple(s.pools) if s.pools else None,
+        )  # fmt: skip
+
+    def batch(self, b: BatchSection, architecture: Architecture | None, where: str) -> Batch | None:
+        lengths = self.lengths(b.lengths, f"{where}.lengths")
+        if architecture is None or lengths is None:
+            return None
+        return Batch(
+            b.batch, b.model, architecture, b.tokens_per_day, *lengths, tuple(b.variants) if b.variants else None,
+            b.min_quality, b.prefix_hit, b.priority, b.value, tuple(b.pools) if b.pools else None,
+        )  # fmt: skip
+
+    def traffic(self, t: TrafficSection, where: str, slots: int, slots_known: bool) -> Traffic | None:
+        if (t.trace is None) == (t.rate is None or t.lengths is None):
+            self.wrong.append(
+                InputError(f"{where}: needs rate and lengths, or trace", remedy="rate: 20/s, lengths: {prompt: {p50: 1020}, output: {p50: 129}}")
+            )
+            return None
+        profile: Any = t.profile or "flat"
+        if not slots_known and not isinstance(profile, str):
+            profile = "flat"
+        if t.trace is None:
+            day = self.attempt(f"{where}.profile", profiles.multipliers, profile, slots)
+            lengths = self.lengths(t.lengths, f"{where}.lengths") if t.lengths else None
+            return Traffic(t.rate or 0.0, day, *lengths, t.prefix_hit or 0.0) if day and lengths else None
+        file = Path(t.trace) if self.path is None else self.path.parent / t.trace
+        trace: traces.Trace | None = self.attempt(f"{where}.trace", traces.read, file)
+        if trace is None:
+            return None
+        width = 24 // slots
+        recorded = tuple(max(trace.hours[i * width : (i + 1) * width]) for i in range(slots))
+        day = self.attempt(f"{where}.profile", profiles.multipliers, profile, slots) if t.profile else recorded
+        hit = trace.prefix_hit if t.prefix_hit is None else t.prefix_hit
+        rate = trace.rate_per_s if t.rate is None else t.rate
+        return Traffic(rate, day, trace.prompt, trace.output, hit) if day else None
+
+    def lengths(self, lengths: LengthsSection, where: str) -> tuple[Distribution, Distribution] | None:
+        both = [self.attempt(f"{where}.{k}", _distribution, getattr(lengths, k)) for k in ("prompt", "output")]
+        return (both[0], both[1]) if None not in both else None
+
+    def names(self, workloads: tuple[Workload, ...], fleet: Fleet, *, detected: bool) -> None:
+        """Names that must be unique or known."""
+        self.unique("workloads", [w.name for w in workloads])
+        pools = [p.name for p in fleet.pools]
+        for w in workloads:
+            for pool in w.pools or ():
+                self.known(f"workloads ({w.name}).pools", "pool", pool, pools)
+
+    def generations(self, g: GenerationsSection, workloads: tuple[Workload, ...], fleet: Fleet) -> Generations:
+        pools = [p.name for p in fleet.pools]
+        self.known("generations.first", "train workload", g.first, [w.name for w in workloads if isinstance(w, Train)])
+        for name in g.attrition:
+            self.known("generations.attrition", "pool", name, ["default", *pools])
+        for arrival in g.arrivals:
+            self.known("generations.arrivals", "pool", arrival.pool, pools)
+        return Generations(
+            g.first, g.compute_growth, g.model_growth, g.serving_growth, g.horizon, tuple(g.attrition.items()),
+            tuple(Arrival(a.pool, a.nodes, a.at, a.chance) for a in g.arrivals),
+            g.restarts.mean_time_between_failures if g.restarts else None, g.restarts.recovery if g.restarts else None,
+        )  # fmt: skip
+
+    def unique(self, where: str, names: list[str]) -> None:
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            self.wrong.append(InputError(f"{where}: {name!r} is there {names.count(name)} times", remedy="give each its own name"))
+
+    def known(self, where: str, kind: str, name: str, names: list[str]) -> None:
+        if name not in names:
+            error = UnknownName(kind, name, names)
+            self.wrong.append(InputError(f"{where}: {error.what}", why=error.why or f"there are {', '.join(names)}", remedy=error.remedy))
+
+
+def available_by_default(nodes: int) -> float:
+    """Share of nodes that can be planned on when the scenario does not say."""
+    return (nodes - round(nodes * NODES_DOWN)) / nodes if nodes else 1.0
+
+
+def _detect() -> Fleet:
+    from eke.fleet import detect
+
+    return detect.fleet()
+
+
+def _inline(c: InlineChip) -> Chip:
+    up = c.scale_up
+    return Chip(
+        c.name, "inline", c.flops, c.memory, c.memory_bandwidth, scale_up_chips=up.chips if up else 1,
+        scale_up=up.bandwidth if up else None, tdp=c.tdp,
+    )  # fmt: skip
+
+
+def _train(t: TrainSection, architecture: Architecture) -> Train:
+    return Train(
+        t.train, t.model, architecture, t.tokens, t.sequence, t.global_batch, t.deadline, t.precision,
+        tuple(t.pools) if t.pools else None, t.priority, t.value,
+    )  # fmt: skip
+
+
+def _distribution(value: dict[str, float] | float) -> Distribution:
+    if not isinstance(value, dict):
+        return constant(value)
+    shares = {k: k.removeprefix("p") for k in value}
+    if not value or not all(s.replace(".", "", 1).isdigit() for s in shares.values()):
+        raise InputError(f"{value!r} are not quantiles", remedy="{p50: 1020, p90: 2735, p99: 4142}")
+    return from_quantiles({float(shares[k]) / 100: v for k, v in value.items()})
+
+
+def _without_untried_unions(errors: list[Any]) -> list[Any]:
+    """One error a place: of a union's alternatives keep the last, which is the one with most to say."""
+    kept: dict[tuple[Any, ...], Any] = {}
+    for e in errors:
+        kept[tuple(p for p in e["loc"] if not _is_type(p))] = e
+    return list(kept.values())
+
+
+def _is_type(part: object) -> bool:
+    """Whether a step of Pydantic's path names an alternative's type, not a key."""
+    return isinstance(part, str) and (part in {"str", "InlineChip", "float"} or "[" in part)
+
+
+def _explain(model: type[Section], error: Any, where: str) -> InputError:
+    """One of Pydantic's errors in a user's words."""
+    loc = [p for p in error["loc"] if not _is_type(p)]
+    path = where
+    for part in loc:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    holder, key = _holder(model, loc), str(loc[-1]) if loc else ""
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, holder.model_fields, n=3, cutoff=0.5)
+        return InputError(f"{path}: no such key", why=f"near: {', '.join(near)}" if near else f"known: {', '.join(holder.model_fields)}")
+    fields = holder.model_fields.get(key)
+    example = f"{key}: {fields.examples[0]}" if fields is not None and fields.examples else ""
+    if error["type"] == "missing":
+        return InputError(f"{path}: is missing", remedy=example)
+    message = error["msg"].removeprefix("Value error, ")
+    said = message if error["type"] == "value_error" else f"{error['input']!r}: {message[0].lower()}{message[1:]}"
+    return InputError(f"{path}: {said}", remedy="" if "as in" in said else example)
+
+
+def _holder(model: type[Section], loc: list[Any]) -> type[Section]:
+    """The section whose key the path `loc` ends in."""
+    for part in loc[:-1]:
+        field_info = model.model_fields.get(part) if isinstance(part, str) else None
+        if field_info is not None:
+            model = next(iter(_sections(field_info.annotation)), model)
+    return model
+
+
+def _sections(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [s for a in get_args(annotation) for s in _sections(a)]

@@ -1,0 +1,240 @@
+"""The words a scenario file may use, as Pydantic models: the edge where text becomes numbers in base units.
+
+It checks each value by itself; whether names exist and values agree is asked by `reading`.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from eke import units
+from eke.errors import UnitError
+
+
+def _quantity(kind: str, *, above: float | None = None, least: float | None = None, most: float | None = None) -> Any:
+    """A field type: a quantity of `kind` within bounds. Errors leave the key to whoever knows the whole path."""
+
+    def read(value: object) -> float:
+        try:
+            number = units.read(kind, value, "")
+        except UnitError as error:
+            raise ValueError(f"{error.what.removeprefix(': ')}; as in {error.remedy.removeprefix(': ')}") from error
+        low, high = (least if above is None else above), most
+        if not isfinite(number):
+            raise ValueError(f"{value!r} must be a finite number")
+        if low is not None and (number < low or (above is not None and number == low)):
+            raise ValueError(f"{value!r} must be {'at least' if above is None else 'more than'} {low:g}")
+        if high is not None and number > high:
+            raise ValueError(f"{value!r} must be at most {high:g}")
+        return number
+
+    return Annotated[float, BeforeValidator(read)]
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or "/" in value or value.startswith("."):
+        raise ValueError(f"{value!r} is not a name; as in customer-answers")
+    return value
+
+
+def _flops(value: object) -> object:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r} is not a table of precisions; as in {{bf16: 148 TFLOPS, fp8: 296 TFLOPS}}")
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_name)]
+Bytes, Bandwidth = _quantity("bytes", above=0), _quantity("bytes_per_s", above=0)
+Seconds, Tokens = _quantity("seconds", above=0), _quantity("tokens", above=0)
+Rate, Share = _quantity("per_s", least=0), _quantity("fraction", least=0, most=1)
+Hit = _quantity("fraction", least=0, most=0.99)
+FlopPerS, Growth = _quantity("flop_per_s", above=0), _quantity("fraction_per_s", least=0)
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Some = Annotated[int, Field(ge=1, le=10**9)]
+Quantiles = Annotated[dict[str, Tokens] | Tokens, Field(union_mode="left_to_right")]
+
+
+class Section(BaseModel):
+    """Part of a scenario file; keys nobody knows are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScaleUp(Section):
+    """Chips of one scale-up domain and their link."""
+
+    chips: Some = Field(examples=[8])
+    bandwidth: Bandwidth = Field(examples=["200 GB/s"])
+
+
+class InlineChip(Section):
+    """A chip no catalogue holds."""
+
+    name: Name = Field(examples=["my-chip"])
+    memory: Bytes = Field(examples=["64 GB"])
+    memory_bandwidth: Bandwidth = Field(examples=["1.6 TB/s"])
+    flops: Annotated[dict[Literal["fp32", "tf32", "fp16", "bf16", "fp8", "int8", "fp4", "int4"], FlopPerS], BeforeValidator(_flops)] = Field(
+        min_length=1, examples=["{bf16: 300 TFLOPS}"]
+    )
+    scale_up: ScaleUp | None = None
+    tdp: _quantity("watts", above=0) | None = None  # type: ignore[valid-type]
+
+
+class PoolSection(Section):
+    """Like nodes on one network."""
+
+    name: Name = Field(examples=["h800"])
+    chip: str | InlineChip = Field(examples=["H800-SXM"])
+    nodes: Count = Field(examples=[16])
+    chips_per_node: Some = 8
+    scale_out: Bandwidth | None = None
+    available: Share | None = None
+    reserved: Count = 0
+
+
+class LinkSection(Section):
+    """A link between two pools."""
+
+    between: tuple[str, str] = Field(examples=["[h800, h20]"])
+    bandwidth: Bandwidth = Field(examples=["200 Gb/s"])
+
+
+class FleetSection(Section):
+    """What you own."""
+
+    pools: list[PoolSection] = Field(min_length=1, examples=["[{name: h20, chip: H20-96, nodes: 16}]"])
+    links: list[LinkSection] = []
+
+
+class LengthsSection(Section):
+    """Quantiles of prompt and output lengths in tokens, or one length for all."""
+
+    prompt: Quantiles = Field(examples=["{p50: 1020, p90: 2735, p99: 4142}"])
+    output: Quantiles = Field(examples=["{p50: 129, p90: 424, p99: 601}"])
+
+
+class TrafficSection(Section):
+    """Requests: a rate with lengths, or a trace."""
+
+    rate: Rate | None = None
+    profile: str | list[Annotated[float, Field(ge=0, le=1e6)]] | None = None
+    lengths: LengthsSection | None = None
+    prefix_hit: Hit | None = None
+    trace: str | None = None
+
+
+class SloSection(Section):
+    """The latency promised."""
+
+    ttft: Seconds = Field(examples=["1 s"])
+    tpot: Seconds = Field(examples=["50 ms"])
+    percentile: Annotated[float, Field(ge=50, lt=100)] = 95.0
+
+    @field_validator("percentile", mode="before")
+    @classmethod
+    def _without_letter(cls, value: object) -> object:
+        return value.removeprefix("p") if isinstance(value, str) else value
+
+
+class AlternativeSection(Section):
+    """A smaller model that may take a share."""
+
+    model: str = Field(examples=["Hunyuan-7B-Instruct"])
+    quality: _quantity("fraction", above=0, most=1.5) = Field(examples=[0.94])  # type: ignore[valid-type]
+    share: Share = Field(examples=["60%"])
+
+
+class WorkloadSection(Section):
+    """What all workloads have."""
+
+    model: str = Field(examples=["Qwen3-8B"])
+    pools: list[str] | None = None
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class ServeSection(WorkloadSection):
+    """Answer requests."""
+
+    serve: Name = Field(examples=["chat"])
+    variants: list[str] | None = Field(default=None, min_length=1)
+    alternatives: list[AlternativeSection] = []
+    min_quality: Share = 0.97
+    traffic: TrafficSection = Field(
+        examples=["{rate: 20/s, lengths: {prompt: {p50: 1020, p99: 4142}, output: {p50: 129, p99: 601}}}"]
+    )
+    slo: SloSection = Field(examples=["{ttft: 1 s, tpot: 50 ms, percentile: 95}"])
+    priority: Annotated[int, Field(ge=0, le=1000)] = 1
+
+
+class TrainSection(WorkloadSection):
+    """Train a model."""
+
+    train: Name = Field(examples=["next"])
+    tokens: Tokens = Field(examples=["15T"])
+    sequence: Annotated[int, Field(ge=1, le=10**8)] = Field(examples=[4096])
+    global_batch: Tokens = Field(examples=["4M"])
+    deadline: Seconds | None = None
+    precision: Literal["bf16", "fp8"] = "bf16"
+    priority: Annotated[int, Field(ge=0, le=1000)] = 1
+
+
+class BatchSection(WorkloadSection):
+    """Work through a pile."""
+
+    batch: Name = Field(examples=["clean-corpus"])
+    tokens_per_day: Tokens = Field(examples=["20B"])
+    lengths: LengthsSection = Field(examples=["{prompt: {p50: 2000}, output: {p50: 200}}"])
+    prefix_hit: Hit = 0.0
+    variants: list[str] | None = Field(default=None, min_length=1)
+    min_quality: Share = 0.97
+    priority: Annotated[int, Field(ge=0, le=1000)] = 9
+
+
+class ArrivalSection(Section):
+    """Nodes that may come."""
+
+    pool: str = Field(examples=["ascend"])
+    nodes: Count = Field(examples=[32])
+    at: Seconds = Field(examples=["6 mo"])
+    chance: Share = 1.0
+
+
+class RestartsSection(Section):
+    """How often a chip stops a job, and how long it takes to go on."""
+
+    mean_time_between_failures: Seconds = Field(examples=["50 kh"])
+    recovery: Seconds = Field(examples=["12 min"])
+
+
+class GenerationsSection(Section):
+    """How demand and stock move."""
+
+    first: str = Field(examples=["next"])
+    compute_growth: Annotated[float, Field(gt=0, le=1e6)] = Field(examples=[3.0])
+    model_growth: Annotated[float, Field(gt=0, le=1e6)] = Field(examples=[1.7])
+    serving_growth: Growth = 0.0
+    horizon: Seconds = Field(examples=["36 mo"])
+    attrition: dict[str, Growth] = {}
+    arrivals: list[ArrivalSection] = []
+    restarts: RestartsSection | None = None
+
+
+class Top(Section):
+    """The file; fleet and workloads are read one by one."""
+
+    format: Literal["eke.scenario/1"] = Field(examples=["eke.scenario/1"])
+    name: Name = Field(examples=["two-generations"])
+    fleet: Any = Field(examples=["detect"])
+    workloads: list[Any] = Field(min_length=1, examples=["[{serve: chat, …}]"])
+    objective: Literal["train-progress", "fewest-chips", "value"] = "train-progress"
+    slots: Literal[1, 2, 3, 4, 6, 8, 12, 24] = 1
+    generations: GenerationsSection | None = None
+
+
+WORKLOADS: dict[str, type[ServeSection] | type[TrainSection] | type[BatchSection]] = {
+    "serve": ServeSection, "train": TrainSection, "batch": BatchSection,
+}  # fmt: skip
+
