@@ -11,9 +11,7 @@ from eke.cli.output import talk
 
 def down(
     run: Annotated[str | None, typer.Argument(help="Name or folder of a run; default: the one that is up.")] = None,
-    now: Annotated[
-        bool, typer.Option("--now", help="Kill at once: no checkpoint, no open request is waited for.")
-    ] = False,
+    now: Annotated[bool, typer.Option("--now", help="Kill at once, waiting for no checkpoint.")] = False,
 ) -> None:
     """Stop everything of a run: training writes its checkpoint, open requests are finished, nothing is left."""
     from eke.runtime.run import down as end

@@ -24,10 +24,10 @@ def usage(
     """Show requests, tokens and seconds from the ledger. Days are those of UTC."""
     from eke.runtime.ledger import Ledger
     from eke.runtime.run import find
-    from eke.units import parse
+    from eke.units import read
 
     folder = find(run)
-    start = time.time() - parse("since", since, "seconds") if since else None
+    start = time.time() - read("seconds", since, "--since") if since else None
     groups = [word.strip() for word in by.split(",") if word.strip()]
     sums = [asdict(row) for row in Ledger(folder).usage(groups, start)]
     rows = [row.pop("key") | row for row in sums]
