@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What you own: chips known by name, chips found here, fleets from a list.", no_args_is_help=True)
 
-_FIGURES = {
+_FIGURES: dict[str, Callable[[float], str]] = {
     "memory": units.show_bytes, "memory_bandwidth": units.show_bytes_per_s, "scale_up_chips": lambda v: f"{v:.0f}",
     "scale_up": units.show_bytes_per_s, "scale_out": units.show_bytes_per_s, "tdp": lambda v: f"{v:.0f} W",
 }  # fmt: skip
@@ -40,8 +42,9 @@ def chips(
     vendors = {c.vendor for c in known}
     if vendor is not None and vendor.casefold() not in {v.casefold() for v in vendors}:
         raise UnknownName("vendor", vendor, vendors)
-    rows = [_row(c) for c in known if vendor is None or c.vendor.casefold() == vendor.casefold()]
-    show({"format": "eke.chips/1", "chips": [_document(c) for c in known if _row(c) in rows]}, rows, output)
+    known = [c for c in known if vendor is None or c.vendor.casefold() == vendor.casefold()]
+    document = {"format": "eke.chips/1", "chips": [_document(c) for c in known]}
+    show(document, [_row(c) for c in known], output, rows_table([_line(c) for c in known]))
 
 
 @app.command()
@@ -97,7 +100,7 @@ def _pairs(texts: list[str], example: str) -> dict[str, str]:
     for text in texts:
         if text.count("=") != 1 or not all(text.split("=")):
             raise InputError(f"{text!r} is not NAME=VALUE", remedy=example)
-    return dict((a, b) for a, b in (text.split("=") for text in texts))
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def _section_text(fleet: Fleet) -> str:
@@ -105,7 +108,8 @@ def _section_text(fleet: Fleet) -> str:
 
     from eke.fleet.section import section
 
-    return yaml.safe_dump({"fleet": section(fleet)}, sort_keys=False, default_flow_style=None, width=200)
+    flow = None if fleet.pools[0].chip.kind != "cpu" else False  # a pool is a line
+    return str(yaml.safe_dump({"fleet": section(fleet)}, sort_keys=False, default_flow_style=flow, width=200))
 
 
 def _write(path: Path, text: str) -> None:
@@ -132,23 +136,40 @@ def _show_fleet(fleet: Fleet, output: Format) -> None:
 
 
 def _row(chip: Chip) -> dict[str, Any]:
-    flops = {p: units.show_flop_per_s(f) for p, f in chip.flops.items()}
+    """A chip in base units, for CSV."""
     return {
-        "chip": chip.name, "vendor": chip.vendor, "bf16": flops.get("bf16"), "fp16": flops.get("fp16"),
-        "fp8": flops.get("fp8"), "int8": flops.get("int8"), "memory": units.show_bytes(chip.memory),
-        "bandwidth": units.show_bytes_per_s(chip.memory_bandwidth),
-        "scale_up": f"{chip.scale_up_chips} x {units.show_bytes_per_s(chip.scale_up)}" if chip.scale_up else None,
-        "power": f"{chip.tdp:.0f} W" if chip.tdp else None,
+        "chip": chip.name, "vendor": chip.vendor, "architecture": chip.architecture,
+        **{p: chip.flops.get(p) for p in ("fp32", "tf32", "fp16", "bf16", "fp8", "int8", "fp4")},
+        "memory": chip.memory, "memory_bandwidth": chip.memory_bandwidth, "scale_up_chips": chip.scale_up_chips,
+        "scale_up": chip.scale_up, "scale_out": chip.scale_out, "tdp": chip.tdp, "relative": chip.relative,
     }  # fmt: skip
+
+
+def _rate(precision: str, value: float) -> str:
+    """Integers are operations, the rest floating-point ones: `690 TOPS`, `345 TFLOPS`."""
+    text = units.show_flop_per_s(value)
+    return text.replace("FLOPS", "OPS") if precision.startswith("int") else text
+
+
+def _line(chip: Chip) -> dict[str, Any]:
+    """A chip as people compare them."""
+    flops = {p: _rate(p, f) for p, f in chip.flops.items()}
+    return {
+        "chip": chip.name,
+        "16 bit": flops.get("bf16") or (f"{flops['fp16']} fp16" if "fp16" in flops else None),
+        "8 bit": flops.get("fp8") or flops.get("int8"),
+        "memory": units.show_bytes(chip.memory),
+        "bandwidth": units.show_bytes_per_s(chip.memory_bandwidth),
+        "scale up": f"{chip.scale_up_chips} x {units.show_bytes_per_s(chip.scale_up)}" if chip.scale_up else None,
+        "power": f"{chip.tdp:.0f} W" if chip.tdp else None,
+    }
 
 
 def _document(chip: Chip) -> dict[str, Any]:
     return {
         "name": chip.name, "vendor": chip.vendor, "kind": chip.kind, "architecture": chip.architecture,
         "aliases": list(chip.aliases), "relative": chip.relative, "engines": list(chip.engines),
-        "figures": {
-            k: {"value": f.value, "source": f.source, "status": f.status, "note": f.note} for k, f in chip.figures.items()
-        },
+        "figures": {k: asdict(f) for k, f in chip.figures.items()},
     }  # fmt: skip
 
 
@@ -156,7 +177,7 @@ def _show_chip(chip: Chip, output: Format) -> None:
     rows = [
         {
             "figure": key,
-            "value": _FIGURES.get(key, units.show_flop_per_s)(figure.value),
+            "value": _FIGURES[key](figure.value) if key in _FIGURES else _rate(key[6:], figure.value),
             "status": figure.status, "source": figure.source, "note": figure.note,
         }
         for key, figure in chip.figures.items()

@@ -16,7 +16,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eke import units
@@ -28,14 +28,20 @@ from eke.fleet.identify import chip_of
 from eke.fleet.pool import Fleet, Pool
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "chip": ("chip", "chip name", "gpu model", "gpu type", "gpu name", "gpu product", "accelerator", "product", "card type", "model", "gpu"),
-    "count": ("count", "chips", "chips per node", "gpu count", "gpu num", "num gpus", "gpus", "cards", "accelerators", "gpu"),
+    "chip": (
+        "chip", "chip name", "gpu model", "gpu type", "gpu name", "gpu product", "accelerator", "product", "card type",
+        "model", "gpu",
+    ),
+    "count": (
+        "count", "chips", "chips per node", "gpu count", "gpu num", "num gpus", "gpus", "cards", "accelerators", "gpu",
+    ),
     "node": ("node", "node name", "name", "hostname", "host", "sn", "id", "ip"),
     "memory": ("gpu memory", "gpu mem", "gpu memory mib", "vram", "vram mib", "chip memory"),
     "pool": ("pool", "cluster", "network", "zone", "fabric"),
     "scale_out": ("scale out", "nic", "network bandwidth", "bandwidth"),
 }  # fmt: skip
-SHOWN_ERRORS = 10
+SHOWN_LINES = 4
+SHOWN_CAUSES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +139,20 @@ def _anything(_cells: Sequence[str]) -> bool:
 def _row(
     line: int, cells: Sequence[str], places: Mapping[str, int], known: Mapping[str, Chip], width: int
 ) -> _Row | None:
+    """One row; None: a node without chips."""
     if len(cells) != width:
         raise InputError(f"{len(cells)} cells, the header has {width}")
-    cell: Callable[[str], str] = lambda role: cells[places[role]] if role in places else ""  # noqa: E731
-    count = cell("count") or ("0" if "count" in places and not cell("chip") else "1" if "count" not in places else "")
+    at = {role: cells[place] for role, place in places.items()}
+    name = at["chip"]
+    count = at.get("count", "1" if name else "0") or ("" if name else "0")
     if not count.isdigit():
         raise InputError(f"{count!r} is not a number of chips")
-    if int(count) == 0 or (not cell("chip") and "count" not in places):
+    if int(count) == 0:
         return None
-    chip = known.get(cell("chip").casefold()) or _chip(cell("chip"), cell("memory"))
-    scale_out = units.read("bytes_per_s", cell("scale_out"), "scale out") if cell("scale_out") else None
-    return _Row(line, cell("node"), chip, int(count), cell("pool"), scale_out)
+    chip = known.get(name.casefold()) or _chip(name, at.get("memory", ""))
+    out = at.get("scale_out", "")
+    scale_out = units.read("bytes_per_s", out, "scale out") if out else None
+    return _Row(line, at.get("node", ""), chip, int(count), at.get("pool", ""), scale_out)
 
 
 def _chip(name: str, memory: str) -> Chip:
@@ -160,23 +169,33 @@ def _chip(name: str, memory: str) -> Chip:
 
 
 def _twice(rows: Sequence[_Row]) -> list[tuple[int, InputError]]:
-    seen: dict[str, int] = {}
-    wrong = []
-    for row in rows:
-        if row.node and (first := seen.setdefault(row.node, row.line)) != row.line:
-            wrong.append((row.line, InputError(f"node {row.node!r} was there before, on line {first}")))
-    return wrong
+    """Nodes that are there twice with the same kind of chip."""
+    first: dict[tuple[str, str], int] = {}
+    for row in reversed(rows):
+        first[row.node, row.chip.name] = row.line
+    again = [(r.line, first[r.node, r.chip.name], r.node) for r in rows if r.node]
+    return [(line, InputError(f"node {node!r} was there before, on line {n}")) for line, n, node in again if n != line]
 
 
 def _all(wrong: Sequence[tuple[int, InputError]]) -> InputError:
-    lines = [f"line {n}: {e.what}" + (f" ({e.why})" if e.why else "") for n, e in sorted(wrong, key=lambda w: w[0])]
-    more = len(lines) - SHOWN_ERRORS
-    remedies = list(dict.fromkeys(e.remedy for _, e in wrong if e.remedy))
+    """One error for all rows: each cause with the lines it is on."""
+    causes: dict[str, list[int]] = {}
+    for line, error in sorted(wrong, key=lambda w: w[0]):
+        causes.setdefault(error.what + (f" ({error.why})" if error.why else ""), []).append(line)
+    told = [f"{_lines(lines)}: {cause}" for cause, lines in list(causes.items())[:SHOWN_CAUSES]]
+    more = [f"and {len(causes) - SHOWN_CAUSES} more causes"] if len(causes) > SHOWN_CAUSES else []
+    remedies = dict.fromkeys(e.remedy for _, e in wrong if e.remedy)
+    rows = f"{len(wrong):,} row{'s' * (len(wrong) > 1)}"
     return InputError(
-        f"{len(lines)} rows cannot be read; nothing was imported",
-        why="\n".join(lines[:SHOWN_ERRORS] + ([f"and {more} more"] if more > 0 else [])),
-        remedy="; ".join(remedies[:3]),
+        f"{rows} cannot be read; nothing was imported",
+        why="\n".join(told + more),
+        remedy="; ".join(list(remedies)[:SHOWN_LINES]),
     )
+
+
+def _lines(lines: Sequence[int]) -> str:
+    shown = ", ".join(str(n) for n in lines[:SHOWN_LINES])
+    return f"line{'s' * (len(lines) > 1)} {shown}" + (f" … ({len(lines):,} rows)" if len(lines) > SHOWN_LINES else "")
 
 
 def _pools(rows: Sequence[_Row], without: int) -> Import:

@@ -55,7 +55,7 @@ def _static(gpu: Mapping[str, Any]) -> Device:
 
 def _card(key: str, card: Mapping[str, str]) -> Device:
     named = {k.casefold(): v for k, v in card.items()}
-    edge = named.get("temperature (sensor edge) (c)") or named.get("temperature (sensor junction) (c)")
+    edge, junction = (quantity(named.get(f"temperature (sensor {s}) (c)")) for s in ("edge", "junction"))
     return Device(
         index=int(key.removeprefix("card")),
         name=_name(named.get("card series") or "", named.get("device name") or ""),
@@ -63,7 +63,7 @@ def _card(key: str, card: Mapping[str, str]) -> Device:
         used_bytes=quantity(named.get("vram total used memory (b)")),
         utilisation=share(named.get("gpu use (%)")),
         uuid=named.get("unique id", "").removeprefix("N/A"),
-        temperature_c=quantity(edge),
+        temperature_c=junction if edge is None else edge,
         bus=named.get("pci bus", ""),
     )
 

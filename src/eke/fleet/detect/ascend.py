@@ -15,7 +15,7 @@ VENDOR = "Huawei"
 PCI_IDS = frozenset({"19e5"})
 VISIBLE = ("ASCEND_RT_VISIBLE_DEVICES", "NPU_VISIBLE_DEVICES")
 
-_HEAD = re.compile(r"^\|\s*(\d+)\s+(\S+)\s*\|\s*\w+\s*\|\s*[\d.-]+\s+(\d+)")
+_HEAD = re.compile(r"^\|\s*(\d+)\s+(\S+)\s*\|\s*\w+\s*\|\s*\S+\s+(\d+)")
 _BODY = re.compile(r"^\|\s*(\d+)(?:\s+\d+)?\s*\|\s*([0-9A-Fa-f:.]+)\s*\|\s*(\d+)\s+(.*)\|")
 _USED = re.compile(r"(\d+)\s*/\s*(\d+)")
 _USAGES = re.compile(r"^\$ npu-smi info -t usages -i (\d+)(?: -c (\d+))?\n((?:(?!^\$).*\n?)*)", re.MULTILINE)
