@@ -177,6 +177,13 @@ def test_a_vendor_file_is_read() -> None:
     assert chip.figures["memory_bandwidth"].note == "by us"
 
 
+def test_the_documented_example_is_read() -> None:
+    """The vendor file that the documentation shows is one."""
+    text = (Path(__file__).parents[2] / "docs" / "design" / "fleet.md").read_text("utf-8")
+    entry = vendor_entries(yaml.safe_load(text.split("```yaml")[1].split("```")[0]))[0]
+    assert (entry.chip.name, entry.chip.scale_up, entry.reported) == ("A1", 200e9, ("ACME A1",))
+
+
 @pytest.mark.parametrize(
     ("document", "error", "says"),
     [

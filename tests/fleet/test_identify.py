@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,3 +73,18 @@ def test_a_known_name_of_other_memory_is_not_taken_for_it() -> None:
 def test_every_catalogued_chip_is_found_by_its_own_name(chip: catalogue.Chip, share: float) -> None:
     """A device that reports a chip's own name and about its memory is that chip."""
     assert chip_of(Device(0, chip.name, chip.memory * share)) == (chip, 1)
+
+
+def test_captured_devices_are_known_or_said_to_be_unknown(shared_data: Path) -> None:
+    """Devices as their drivers report them: all data-centre chips are known, with the memory they report."""
+    unknown = set()
+    for path in (shared_data / "detect" / "gpustack_runtime_json").glob("detect_output_*.json"):
+        for row in json.loads(path.read_text()):
+            if row.get("name") is not None:
+                try:
+                    chip, dies = chip_of(Device(row["index"], row["name"], row["memory"] * MIB))
+                except UnknownName:
+                    unknown.add(row["name"])
+                else:
+                    assert chip.memory == pytest.approx(dies * row["memory"] * MIB, rel=0.12)
+    assert unknown == {"AMD Radeon RX 7800 XT", "NVIDIA GB10", "NVIDIA GeForce RTX 4080 SUPER"}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from eke.errors import UnknownName
 from eke.fleet import catalogue, detect
 from eke.fleet.detect.base import Command, Device
 
@@ -92,10 +91,13 @@ def test_slices_and_strangers_are_left_out_and_said(caplog: pytest.LogCaptureFix
     assert "MTT S80" in caplog.text
 
 
-def test_only_strangers_is_an_error() -> None:
-    """A machine of chips nobody knows says how to name them, and does not fall back to its CPU."""
-    with pytest.raises(UnknownName, match="MTT S80"):
-        detect.fleet_of([Device(0, "MTT S80", 16384 * MIB)])
+def test_a_machine_of_strangers_is_planned_by_its_cpu(sample: Sample, caplog: pytest.LogCaptureFixture) -> None:
+    """A graphics card nobody knows is said once, with what to write for it, and does not stand in the way."""
+    answer = sample("moorethreads_gmi.txt").replace("MTT S4000", "MTT S80  ")
+    (pool,) = detect.fleet(lambda c: answer if c.argv == ("mthreads-gmi",) else None, Counter({"1ed5": 1})).pools
+    assert pool.chip.kind == "cpu"
+    assert "1 left out of the plan: no chip is called 'MTT S80 with 48 GiB'" in caplog.text
+    assert "chip: {name: MTT S80" in caplog.text
 
 
 def test_without_accelerators_the_cpu_is_the_fleet() -> None:

@@ -71,11 +71,7 @@ def devices(run: Run = base.run, pci: Counter[str] | None = None) -> list[Device
 
 
 def fleet(run: Run = base.run, pci: Counter[str] | None = None) -> Fleet:
-    """This machine as a fleet: a pool for each kind of chip, or one of its CPU where it has no accelerator.
-
-    Raises:
-        UnknownName: none of its accelerators is in the catalogue.
-    """
+    """This machine as a fleet: a pool for each kind of chip, or its CPU where it has no accelerator that Eke knows."""
     if (text := os.environ.get("EKE_MOCK_FLEET")) is not None:
         return mock.fleet(text)
     return fleet_of(devices(run, pci)) or cpu.fleet()
@@ -86,7 +82,7 @@ def fleet_of(found: Sequence[Device]) -> Fleet | None:
     counted: Counter[str] = Counter()
     dies: dict[str, int] = {}
     kinds: dict[str, Chip] = {}
-    unknown: list[UnknownName] = []
+    strangers: Counter[str] = Counter()
     for device in found:
         if device.slices != 0:
             _log.warning("%s %d is cut into slices and left out of the plan", device.name, device.index)
@@ -94,14 +90,12 @@ def fleet_of(found: Sequence[Device]) -> Fleet | None:
         try:
             chip, parts = chip_of(device)
         except UnknownName as error:
-            unknown.append(error)
+            strangers[str(error)] += 1
             continue
         kinds[chip.name], dies[chip.name] = chip, parts
         counted[chip.name] += 1
-    if unknown and not counted:
-        raise unknown[0]
-    for stranger in unknown:
-        _log.warning("%s", stranger)
+    for message, times in strangers.items():
+        _log.warning("%d left out of the plan: %s", times, message)
     pools = [
         Pool(n.lower(), kinds[n], 1, c // dies[n], scale_out=kinds[n].scale_out)
         for n, c in counted.items()
