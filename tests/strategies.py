@@ -71,3 +71,20 @@ def tasks(names: st.SearchStrategy[str] | None = None) -> st.SearchStrategy[Task
         priority=st.integers(1, 5),
         labels=table,
     )
+
+
+@st.composite
+def dense_configs(draw: st.DrawFn) -> dict[str, object]:
+    """A `config.json` of a dense model with grouped attention."""
+    heads = draw(_powers(6))
+    return {
+        "model_type": draw(st.sampled_from(["llama", "qwen2", "qwen3", "gemma2", "mistral"])),
+        "hidden_size": heads * draw(st.sampled_from([32, 64, 128])),
+        "num_attention_heads": heads,
+        "num_key_value_heads": min(heads, draw(_powers(4))),
+        "intermediate_size": draw(st.integers(1, 30_000)),
+        "num_hidden_layers": 6 * draw(st.integers(1, 20)),
+        "vocab_size": draw(st.integers(256, 300_000)),
+        "sliding_window": draw(st.sampled_from([None, 8, 4096])),
+        "tie_word_embeddings": draw(st.booleans()),
+    }

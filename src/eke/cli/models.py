@@ -32,16 +32,18 @@ def list_models(output: Output = Format.table) -> None:
     document = {"format": "eke.models/1", "models": rows}
     readable = [
         {
-            "model": r["name"], "parameters": show_count(r["parameters"]),
-            "active": show_count(r["active_parameters"]) if r["experts"] else "", "layers": r["layers"],
-            "attention": "+".join(r["attention"]), "experts": r["experts"] or "",
-            "KV a token": show_bytes(r["kv_bytes_per_token"]), "published in": r["native_precision"],
-            "context": show_count(r["max_context"]), "weights": "fetch" if r["can_be_fetched"] else "",
+            "model": r["name"], "size": show_count(r["parameters"]),
+            "active": show_count(r["active_parameters"]) if r["experts"] else "",
+            "attention": "+".join(r["attention"]), "KV/token": show_bytes(r["kv_bytes_per_token"]),
+            "in": r["native_precision"],
         }
         for r in rows
     ]  # fmt: skip
+    table = rows_table(readable)
+    for column in table.columns:
+        column.no_wrap = True
     flat = [r | {"attention": "+".join(r["attention"])} for r in rows]
-    show(document, flat, output, rows_table(readable))
+    show(document, flat, output, table)
 
 
 @app.command("show")

@@ -86,8 +86,8 @@ def entry(name: str) -> Entry:
     known, asked = _known(), name.strip().casefold().rsplit("/", 1)[-1]
     bare = next((asked.removesuffix(s) for s in _SAME_SHAPE if asked.endswith(s)), asked)
     for candidate in (asked, bare, f"{bare}-instruct"):
-        if candidate in known:
-            return known[candidate]
+        if (found := known.get(_plain(candidate))) is not None:
+            return found
     everything = {n for e in entries() for n in (e.name, *e.aliases)}
     raise UnknownName(
         "model", name, everything, remedy="a name that `eke models list` shows, or the path of a config.json"
@@ -141,8 +141,13 @@ def _known() -> dict[str, Entry]:
     known: dict[str, Entry] = {}
     for e in entries():
         for name in (e.name, *e.aliases, *([e.hub.rsplit("/", 1)[-1]] if e.hub else [])):
-            known.setdefault(name.casefold(), e)
+            known.setdefault(_plain(name), e)
     return known
+
+
+def _plain(name: str) -> str:
+    """`Llama-3.1-8B`, `llama3.1_8b` and `LLAMA 3.1 8B` are one name."""
+    return "".join(c for c in name.casefold() if c not in "-_ ")
 
 
 def _entry(row: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> Entry:

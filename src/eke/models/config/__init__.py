@@ -19,8 +19,12 @@ from eke.models.config.precision import native
 
 __all__ = ["parse"]
 
-_TIED_BY_DEFAULT = ("gemma", "gpt2", "opt", "cohere", "falcon")
-_LEARNED_POSITIONS = {"gpt2", "opt"}
+_TIED_BY_DEFAULT = ("gemma", "gpt2", "opt", "cohere", "falcon", "bloom", "mpt", "gpt_bigcode", "gpt_neo")
+_LEARNED_POSITIONS = {"gpt2", "opt", "gpt_neo", "gpt_bigcode"}
+_UNKNOWN = {
+    "jamba", "falcon_h1", "zamba", "zamba2", "recurrent_gemma", "lfm2", "lfm2_moe", "jetmoe", "longcat_flash",
+    "gemma3n", "gemma3n_text", "rwkv", "mamba", "falcon_mamba", "xlstm", "dbrx", "xglm",
+}  # fmt: skip
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx", "model_max_length")
 
 
@@ -31,6 +35,12 @@ def parse(config: object, name: str) -> Architecture:
         InputError: a key is missing or impossible; names it, says what it is for and what to add.
     """
     keys = text_keys(config, name)
+    if keys.model_type in _UNKNOWN or keys.flag("is_encoder_decoder"):
+        raise InputError(
+            f"{name}: Eke cannot size a model of type {keys.model_type!r} yet",
+            why="its layers are of a kind that no formula here describes",
+            remedy="plan with a model of another family, or open an issue with this config.json",
+        )
     hidden = keys.need("hidden_size", "n_embd", "d_model", use="the width of the residual stream")
     vocabulary = keys.need("vocab_size", "padded_vocab_size", use="how many tokens there are")
     context = keys.whole(*_CONTEXT) or 4096

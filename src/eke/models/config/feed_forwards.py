@@ -11,9 +11,14 @@ from eke.models.config.patterns import EXPERTS
 
 NONE = FeedForward(intermediate=0, matrices=0, parameters=0, active_parameters=0)
 
-_UNGATED = {"gpt2", "gpt_neox", "opt", "falcon", "starcoder2", "nemotron", "phi", "bloom", "mpt"}
+_UNGATED = {
+    "gpt2", "gpt_neox", "opt", "falcon", "starcoder2", "nemotron", "phi", "bloom", "mpt", "gptj", "codegen", "gpt_neo",
+    "gpt_bigcode", "apertus",
+}  # fmt: skip
 _UNGATED_ACTIVATIONS = {"relu2", "relu", "gelu_new_ungated"}
-_BIASED = {"gpt2", "opt", "gpt_neox", "starcoder2", "phi", "bloom"}
+_BIASED = {"gpt2", "opt", "gpt_neox", "starcoder2", "phi", "bloom", "gptj", "codegen", "gpt_neo", "gpt_bigcode"}
+_FOUR_TIMES = {"gpt2", "gptj", "codegen", "gpt_neo", "gpt_bigcode", "bloom", "mpt", "falcon"}
+_GATED = {"bitnet"}  # in spite of its activation
 _DENSE_WIDTH = (
     "dense_intermediate_size",
     "intermediate_size_mlp",
@@ -39,6 +44,8 @@ def feed_forward(keys: Keys, kind: str, layer: int) -> FeedForward:
 
 
 def _matrices(keys: Keys) -> int:
+    if keys.model_type in _GATED:
+        return 3
     activation = str(keys.get("mlp_hidden_act", "hidden_act", "activation_function") or "")
     return 2 if keys.model_type in _UNGATED or activation in _UNGATED_ACTIVATIONS else 3
 
@@ -46,7 +53,7 @@ def _matrices(keys: Keys) -> int:
 def _dense(keys: Keys, layer: int) -> FeedForward:
     """c·h·f."""
     h = keys.need("hidden_size", "n_embd", "d_model", use="the width of the residual stream")
-    if keys.get(*_DENSE_WIDTH) is None and keys.model_type == "gpt2":
+    if keys.get(*_DENSE_WIDTH) is None and keys.model_type in _FOUR_TIMES:
         f = 4 * h
     else:
         f = keys.need(*_DENSE_WIDTH, use="the width of a dense feed-forward layer", layer=layer)

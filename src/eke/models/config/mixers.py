@@ -14,6 +14,7 @@ from eke.models.config.keys import Keys
 NONE = Attention("none", heads=0, kv_heads=0, head_dim=0, v_head_dim=0, parameters=0)
 
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+_MAMBA_HEADS = ("mamba_num_heads", "mamba_n_heads", "num_heads")
 _QKV_BIAS = {"qwen2", "qwen2_moe", "qwen2_vl", "gpt2", "opt", "mimo"}
 _OUTPUT_BIAS = {"gpt2", "opt", "gpt_oss", "starcoder2"}
 _HEAD_NORMS = {"qwen3", "gemma3", "gemma4", "glm4_moe", "hunyuan", "minimax_m", "qwen3_5"}
@@ -37,7 +38,7 @@ def _grouped(keys: Keys, layer: int, *, slides: bool) -> Attention:
     h = _width(keys)
     n, m, d, v = _heads(keys, layer, slides=slides)
     q, k, value, o = h * n * d, h * m * d, h * m * v, n * v * h
-    if keys.flag("attn_output_gate", "use_output_gate"):  # Qwen3-Next gates each head's output
+    if keys.flag("attn_output_gate", default=keys.model_type == "qwen3_next"):  # each head's output is gated
         q *= 2
     if keys.flag("use_head_wise_attn_gate"):  # Step 3: one gate a head
         q += h * n
@@ -61,6 +62,8 @@ def _heads(keys: Keys, layer: int, *, slides: bool) -> tuple[int, int, int, int]
     h = _width(keys)
     n = keys.need(*_HEADS, use="how many attention heads a layer has")
     m = keys.whole("num_key_value_heads", "num_kv_heads", "n_kv_heads", default=n, layer=layer) or n
+    if keys.flag("multi_query") and not keys.flag("new_decoder_architecture"):  # Falcon, StarCoder
+        m = 1
     d = keys.whole("head_dim", "attention_head_dim") or h // n
     v = keys.whole("v_head_dim", default=d)
     if slides and keys.get("swa_num_key_value_heads"):  # MiMo-V2
@@ -161,7 +164,7 @@ def _mamba(keys: Keys, layer: int) -> Attention:
     """Mamba-2 (arXiv 2405.21060): width w = n·d, g groups of state s; state n·d·s and the short convolution's tail."""
     del layer
     h = _width(keys)
-    n = keys.need("mamba_num_heads", "mamba_n_heads", "num_heads", use="how many heads a Mamba-2 layer has")
+    n = keys.need(*_MAMBA_HEADS, use="how many heads a Mamba-2 layer has")
     d = keys.need("mamba_head_dim", "mamba_d_head", "head_dim", use="the width of a Mamba-2 head")
     s = keys.need("ssm_state_size", "mamba_d_state", "state_size", use="the size of the recurrent state")
     g = keys.whole("n_groups", "mamba_n_groups", default=1)
@@ -177,11 +180,11 @@ def _mamba(keys: Keys, layer: int) -> Attention:
 
 
 def _linear(keys: Keys, layer: int) -> Attention:
-    if keys.get("linear_attn_config"):
+    if keys.get("linear_attn_config", "linear_num_heads"):
         return _kimi_delta(keys)
     if keys.get("linear_num_value_heads"):
         return _gated_delta(keys)
-    return _lightning(keys, layer)
+    return _mamba(keys, layer) if keys.get(*_MAMBA_HEADS[:2]) else _lightning(keys, layer)
 
 
 def _gated_delta(keys: Keys) -> Attention:
@@ -202,11 +205,12 @@ def _gated_delta(keys: Keys) -> Attention:
 
 def _kimi_delta(keys: Keys) -> Attention:
     """Kimi delta attention (arXiv 2510.26692): a gate per channel, through a low rank or at full rank."""
-    h, linear = _width(keys), keys.get("linear_attn_config")
-    inner = Keys(linear, f"{keys.name}: linear_attn_config")
-    n = inner.need("num_heads", use="how many heads a linear layer has")
-    d = inner.need("head_dim", use="the width of a linear layer's head")
-    taps = inner.whole("short_conv_kernel_size", default=4)
+    h, inner = _width(keys), keys
+    if nested := keys.get("linear_attn_config"):
+        inner = Keys(nested, f"{keys.name}: linear_attn_config")
+    n = inner.need("linear_num_heads", "num_heads", use="how many heads a linear layer has")
+    d = inner.need("linear_head_dim", "head_dim", use="the width of a linear layer's head")
+    taps = inner.whole("short_conv_kernel_size", "linear_conv_kernel_dim", default=4)
     w = n * d
     low_rank = h * d + d * w
     output_gate = h * w if inner.flag("use_full_rank_gate") else low_rank

@@ -48,6 +48,9 @@ def mixers(keys: Keys) -> list[str]:
         return ["full" if i + 1 in full else "linear" for i in range(n)]
     if every := keys.whole("full_attention_interval"):
         return ["linear" if (i + 1) % every else "full" for i in range(n)]
+    if keys.model_type == "bamba":
+        full_at = set(keys.get("attn_layer_indices") or ())
+        return ["full" if i in full_at else "mamba" for i in range(n)]
     if keys.model_type == "mamba2":
         return ["mamba"] * n
     return _attention_only(keys, n)

@@ -1,0 +1,122 @@
+"""The catalogue: every model reads, and its counts are the ones its maker publishes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eke.errors import InputError, UnknownName
+from eke.models import catalogue
+
+NAMES = catalogue.names()
+PUBLISHED = [e.name for e in catalogue.entries() if e.published]
+
+
+def test_at_least_seventy_models_with_sources() -> None:
+    """Every entry says where its keys come from; names are unique."""
+    assert len(NAMES) >= 70
+    assert len(NAMES) == len({n.casefold() for n in NAMES})
+    assert all(e.source for e in catalogue.entries())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_counts_are_the_published_ones(name: str) -> None:
+    """Totals and active counts within 2% of the maker's, counted the maker's way, or within its own rounding."""
+    published, a = catalogue.entry(name).published, catalogue.architecture(name)
+    assert published is not None
+    assert published.source
+    assert a.parameters == pytest.approx(published.total, rel=0.02, abs=published.to)
+    if published.active:
+        assert published.active_of(a) == pytest.approx(published.active, rel=0.02, abs=published.to)
+
+
+def test_almost_all_publish_a_total() -> None:
+    """The check above is about nearly the whole catalogue, and about every mixture of a known maker."""
+    assert len(PUBLISHED) >= len(NAMES) - 5
+    assert sum(1 for e in catalogue.entries() if e.published and e.published.active) >= 40
+    assert sum(1 for e in catalogue.entries() if e.published and e.published.to) <= 12
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("Qwen/Qwen3-8B", "Qwen3-8B"),
+        ("qwen3-8b", "Qwen3-8B"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"),
+        ("LLAMA3.1_405B", "Llama-3.1-405B"),
+        ("baidu/ERNIE-4.5-21B-A3B-PT", "ERNIE-4.5-21B-A3B"),
+        ("Hunyuan-A13B", "Hunyuan-A13B-Instruct"),
+        ("google/gemma-3-27b-it", "Gemma-3-27B"),
+        ("DeepSeek-R1-0528", "DeepSeek-R1"),
+    ],
+)
+def test_names_as_people_write_them(asked: str, found: str) -> None:
+    """Case, organisation, separators and instruction suffixes do not matter."""
+    assert catalogue.architecture(asked).name == found
+
+
+def test_every_alias_leads_to_its_entry() -> None:
+    """No alias is taken by another entry."""
+    for e in catalogue.entries():
+        for name in (e.name, *e.aliases, *([e.hub] if e.hub else [])):
+            assert catalogue.entry(name).name == e.name, name
+
+
+def test_an_unknown_name_offers_near_ones() -> None:
+    """A slip of the pen is answered with what was probably meant."""
+    with pytest.raises(UnknownName, match="Qwen3-8B"):
+        catalogue.architecture("Qwen3-9B")
+
+
+def test_an_unpublished_layer_count_is_not_invented() -> None:
+    """Hunyuan 1.8B and 4B are left out: nobody published their layer count."""
+    with pytest.raises(UnknownName):
+        catalogue.architecture("Hunyuan-4B-Instruct")
+
+
+def test_a_path_works_like_a_name(tmp_path: Path) -> None:
+    """A config.json, and the folder that holds one."""
+    folder = tmp_path / "my-model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(dict(catalogue.entry("Qwen3-8B").config)))
+    by_folder, by_file = catalogue.architecture(folder), catalogue.architecture(str(folder / "config.json"))
+    assert by_folder == by_file
+    assert by_folder.name == "my-model"
+    assert by_folder.parameters == catalogue.architecture("Qwen3-8B").parameters
+
+
+def test_precision_may_lie_beside_the_config(tmp_path: Path) -> None:
+    """Some publish it in `hf_quant_config.json`."""
+    (tmp_path / "config.json").write_text(json.dumps(dict(catalogue.entry("Qwen3-8B").config)))
+    (tmp_path / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "NVFP4"}}')
+    assert catalogue.architecture(tmp_path).native_precision == "fp4"
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", ""])
+def test_a_broken_file_is_an_input_error(tmp_path: Path, text: str) -> None:
+    """Not a traceback."""
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError):
+        catalogue.architecture(tmp_path)
+
+
+def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
+    """The path is named."""
+    with pytest.raises(InputError, match=r"nowhere\.json"):
+        catalogue.architecture(tmp_path / "nowhere.json")
+
+
+def test_every_model_of_the_reference_scenarios_is_here(shared_data: Path) -> None:
+    """All six scenarios name models that the catalogue knows."""
+    for file in sorted((shared_data.parent / "scenarios").glob("*.yaml")):
+        for workload in yaml.safe_load(file.read_text())["workloads"]:
+            assert catalogue.architecture(workload["model"]).layers > 0
+
+
+@pytest.mark.parametrize("name", ["embedded", "embedded-1.5b", "tiny"])
+def test_what_this_machine_runs_is_here(name: str) -> None:
+    """The models that `eke up` serves and trains without a hub."""
+    assert catalogue.architecture(name).name == name
