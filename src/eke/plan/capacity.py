@@ -46,6 +46,7 @@ BUSY = 0.95
 """Most of its time a replica may spend reading prompts, promises aside."""
 STABLE = 0.7
 """The same for a replica that cannot hold its promise at any rate: it still must not fall behind."""
+TTFT_RANGE_S, TTFT_STEPS = (1e-3, 1e5), 40
 SAMPLES = 16
 """Prompt lengths the tail of TTFT is averaged over."""
 
@@ -65,24 +66,21 @@ class Load:
     context: float
     longest: float
     slo: Slo | None
+    samples: FloatArray  # a few equally likely lengths to read, the tail of TTFT is averaged over them [SAMPLES]
 
     @property
     def z(self) -> float:
         """Standard normal quantile of the promised percentile."""
         return NormalDist().inv_cdf(self.slo.percentile / 100) if self.slo else 0.0
 
-    @property
-    def samples(self) -> FloatArray:
-        """A few equally likely prompt lengths, the longest ones kept apart by their place. [SAMPLES]"""
-        values = np.array(self.read.values)
-        return values if len(values) <= SAMPLES else np.array([float(v.mean()) for v in np.array_split(values, SAMPLES)])
-
 
 def load(prompt: Distribution, output: Distribution, prefix_hit: float, slo: Slo | None) -> Load:
     """The load of a workload; a decoding request is met, in the mean, E[O²] / 2 E[O] tokens into its answer."""
     read = Distribution(tuple(max(1.0, v * (1 - prefix_hit)) for v in prompt.values))
     context = prompt.mean + output.squared / (2 * output.mean)
-    return Load(read, output, context, prompt.quantile(0.999) + output.quantile(0.999), slo)
+    values = np.array(read.values)
+    samples = values if len(values) <= SAMPLES else values.reshape(SAMPLES, -1).mean(axis=1)
+    return Load(read, output, context, prompt.quantile(0.999) + output.quantile(0.999), slo, samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +144,17 @@ def _points(
     tau = lanes * cost.mixed(at, chunk, b, of.context).seconds * slow / chunk
     rate = b / (written * t)
     busy = rate / lanes * read * tau
-    late = _late(of, rate / lanes, tau, t, np.full_like(t, of.slo.ttft_s)) if of.slo else np.zeros_like(t)
+    late = _late(of, rate / lanes, tau, t, of.slo.ttft_s) if of.slo else np.zeros_like(t)
     return _Points(row, b, chunk, rate, t_q, late, busy, busy <= BUSY)
 
 
-def _late(of: Load, rate: FloatArray, tau: FloatArray, t: FloatArray, ttft_s: FloatArray) -> FloatArray:
-    """Share of requests whose first token comes after `ttft_s`: M/G/1 of one lane at `rate` over the prompt lengths. [m]"""
+def _late(of: Load, rate: FloatArray, tau: FloatArray, t: FloatArray, ttft_s: FloatArray | float) -> FloatArray:
+    """Share of requests whose first token comes after `ttft_s`: M/G/1 of one lane at `rate` over the prompt lengths. All [...]"""
     busy = np.minimum(rate * of.read.mean * tau, 0.999)
     wait = rate * of.read.squared * tau**2 / (2 * (1 - busy))
-    slack = ttft_s[:, None] - tau[:, None] * of.samples[None, :] - t[:, None]
-    tail = busy[:, None] * np.exp(-np.maximum(slack, 0.0) * (busy / np.maximum(wait, 1e-12))[:, None])
-    late: FloatArray = np.where(slack < 0, 1.0, tail).mean(axis=1)
+    slack = (ttft_s - t)[..., None] - tau[..., None] * of.samples
+    tail = busy[..., None] * np.exp(-np.maximum(slack, 0.0) * (busy / np.maximum(wait, 1e-12))[..., None])
+    late: FloatArray = np.where(slack < 0, 1.0, tail).mean(axis=-1)
     return late
 
 
@@ -200,18 +198,19 @@ def _pick(cost: CostModel, layouts: Layouts, of: Load, p: _Points, n: int) -> Ca
 
 
 def _ttft(cost: CostModel, layouts: Layouts, of: Load, b: FloatArray, chunk: FloatArray) -> FloatArray:
-    """Time to first token at the promised percentile: where the late share crosses 1 - q, by bisection. [n]"""
+    """Time to first token at the promised percentile: where the late share crosses 1 - q, to 1%. [n]"""
     assert of.slo is not None
     slow = cost.interval[1]
     t = cost.mixed(layouts, b * of.read.mean / of.output.mean, b, of.context).seconds * slow
     lanes = (layouts.dp * layouts.pp).astype(float)
     tau = lanes * cost.mixed(layouts, chunk, b, of.context).seconds * slow / chunk
     rate, target = b / (of.output.mean * t) / lanes, 1 - of.slo.percentile / 100
-    low, high = np.zeros_like(t), np.full_like(t, 1e-3)
-    while (growing := _late(of, rate, tau, t, high) > target).any() and high.max() < 1e9:
-        high = np.where(growing, high * 2, high)
-    for _ in range(30):
-        middle = (low + high) / 2
-        late = _late(of, rate, tau, t, middle) > target
-        low, high = np.where(late, middle, low), np.where(late, high, middle)
+    low = np.full_like(t, TTFT_RANGE_S[0])
+    step = (TTFT_RANGE_S[1] / TTFT_RANGE_S[0]) ** (1 / TTFT_STEPS)
+    for _ in range(2):
+        tried = low[:, None] * step ** np.arange(TTFT_STEPS + 1)  # [n, steps]
+        late = _late(of, rate[:, None], tau[:, None], t[:, None], tried) > target
+        first = np.minimum(late.sum(axis=1), TTFT_STEPS)
+        high = tried[np.arange(len(t)), first]
+        low, step = high / step, step ** (1 / TTFT_STEPS)
     return high

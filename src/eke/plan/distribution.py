@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import fsum
 from statistics import NormalDist
 
 import numpy as np
@@ -28,12 +29,12 @@ class Distribution:
     @property
     def mean(self) -> float:
         """Expected length."""
-        return float(np.mean(self.values))
+        return fsum(self.values) / len(self.values)
 
     @property
     def squared(self) -> float:
         """Expected square of the length."""
-        return float(np.mean(np.square(self.values)))
+        return fsum(v * v for v in self.values) / len(self.values)
 
     @property
     def variation(self) -> float:

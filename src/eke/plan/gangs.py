@@ -26,6 +26,14 @@ MOVE_S = 180.0
 """To stop a gang by a checkpoint and go on with another size: estimated, from NCCL starts of 17 s (warm) to 200 s (cold) at 16,000
 GPUs (FT-HSDP, arXiv 2602.00277)."""
 
+BATCH_MAY_DIFFER = 0.02
+"""A step may have this share more or fewer sequences than asked for, so that all data ranks have equally many."""
+GRADIENT_BYTES = 2.0
+STEP = 0.004
+"""Sizes that give less than this share more than the next smaller one are left out."""
+UNKNOWN_LINK = 12.5e9
+"""Bytes/s per chip between pools when nobody says: 100 Gb/s."""
+
 MICRO_BATCHES = (1, 2, 4)
 CPU_MICRO_BATCHES = (4, 8, 16)
 
@@ -33,52 +41,59 @@ _STANDS_IN: dict[Precision, tuple[Precision, ...]] = {"bf16": ("bf16", "fp16"), 
 
 
 def recipes(workload: Train, site: Site) -> list[Recipe]:
-    """Gangs of the workload at a site, each size in its fastest layout, larger ones only where they are faster."""
+    """Gangs of the workload alone at a site, each size in its fastest layout, larger ones only where they are faster."""
+    return _gangs(workload, site, 1.0, None)
+
+
+def parts(workload: Train, site: Site, share: float, link: float | None) -> list[Recipe]:
+    """Gangs that work through `share` of each step while other pools do the rest, in step with them.
+
+    Gradients of all weights cross between the pools once each way, over the link (bytes/s per chip) of the gang's own chips.
+    """
+    return _gangs(workload, site, share, link or UNKNOWN_LINK)
+
+
+def _gangs(workload: Train, site: Site, share: float, link: float | None) -> list[Recipe]:
     cpu = site.chip.kind == "cpu"
+    sequences = max(1, round(workload.global_batch * share / workload.sequence))
     if not cpu and not any(p in site.chip.flops for p in _STANDS_IN[workload.precision]):
         return []
-    sequences = max(1, round(workload.global_batch / workload.sequence))
-    table = layouts.training(workload.architecture, site, sequences)
-    sizes = CPU_MICRO_BATCHES if cpu else MICRO_BATCHES
-    n = len(table.tp)
-    micro = np.repeat(np.array(sizes), n)
-    table = take(table, np.tile(np.arange(n), len(sizes)))
-    table, micro = _whole(table, micro, sequences, site)
-    return _gangs(workload, site, table, micro) if len(table.tp) else []
-
-
-def _whole(table: Layouts, micro: IntArray, sequences: int, site: Site) -> tuple[Layouts, IntArray]:
-    """Rows whose data ranks have work for whole micro-batches and whose model replicas lie in nodes without waste."""
-    model = table.tp * table.pp
-    keep = table.dp * micro <= sequences
-    keep &= np.where(model <= site.per_node, site.per_node % model == 0, model % site.per_node == 0) | (site.chip.kind == "cpu")
-    return take(table, np.flatnonzero(keep)), micro[keep]
-
-
-def _gangs(workload: Train, site: Site, table: Layouts, micro: IntArray) -> list[Recipe]:
-    variant = Variant(workload.precision, 16.0, workload.precision, 16.0, None)
-    cost = site.cost(workload.architecture, variant, training=True)
-    times, memory = cost.training(table, micro, workload.sequence, workload.global_batch, workload.precision)
+    table, micro, count = _rows(layouts.training(workload.architecture, site, sequences), sequences, CPU_MICRO_BATCHES if cpu else MICRO_BATCHES)
+    if not len(table.tp):
+        return []
+    cost = site.cost(workload.architecture, Variant(workload.precision, 16.0, workload.precision, 16.0, None), training=True)
+    batch = (count * micro * table.dp * workload.sequence).astype(float)
+    times, memory = cost.training(table, micro, workload.sequence, batch, workload.precision)
     gang = table.tp * table.pp * table.dp
-    occupied = gang if site.chip.kind == "cpu" else np.where(
-        gang <= site.per_node, _next_divisor(gang, site.per_node), np.ceil(gang / site.per_node) * site.per_node
-    ).astype(np.int64)  # fmt: skip
+    nodes = np.ceil(gang / site.per_node) * site.per_node
+    units = np.where(cpu, gang, np.where(gang <= site.per_node, _next_divisor(gang, site.per_node), nodes)).astype(np.int64)
+    seconds = times.seconds * cost.interval[1]
+    if link is not None:
+        crossing = 2 * GRADIENT_BYTES * workload.architecture.parameters / (link * gang)
+        # Each part takes whole micro-batches: the last one is, in the mean, half empty.
+        seconds = seconds * (1 + 0.5 / count) + crossing
     kept = 1 / (1 + gang * (RECOVERY_S + CHECKPOINT_S / 2) / CHIP_FAILURES_S)
-    rate = workload.global_batch / (times.seconds * cost.interval[1]) * kept
-    rate = np.where(memory.fits & (occupied <= site.units), rate, 0.0)
+    rate = np.where(memory.fits & (units <= site.units), batch / seconds * kept, 0.0)
     flop = cost.training_flop_per_token(workload.sequence)
-    peak = cost.peak(workload.precision)
-    found = []
-    for i in _frontier(occupied, rate):
-        found.append(
-            Recipe(
-                workload.name, "train", "", workload.model, workload.precision, site.engine(training=True),
-                int(table.tp[i]), int(table.pp[i]), int(table.dp[i]), int(table.ep[i]), units=int(occupied[i]),
-                rate=float(rate[i]), basis=cost.basis, micro_batch=int(micro[i]), flop_per_token=flop,
-                mfu=float(rate[i] * flop / (gang[i] * peak)),
-            )
-        )  # fmt: skip
-    return found
+    mfu = rate * flop / (gang * cost.peak(workload.precision))
+    return [
+        Recipe(
+            workload.name, "train", "", workload.model, workload.precision, site.engine(training=True),
+            int(table.tp[i]), int(table.pp[i]), int(table.dp[i]), int(table.ep[i]), units=int(units[i]),
+            rate=float(rate[i]), basis=cost.basis, micro_batch=int(micro[i]), flop_per_token=flop, mfu=float(mfu[i]),
+        )
+        for i in _frontier(units, rate)
+    ]  # fmt: skip
+
+
+def _rows(table: Layouts, sequences: int, micro_batches: tuple[int, ...]) -> tuple[Layouts, IntArray, IntArray]:
+    """Each layout with each micro-batch, and the whole micro-batches a rank takes; those whose batch is the wanted one or nearly."""
+    n = len(table.tp)
+    micro = np.repeat(np.array(micro_batches), n)
+    table = take(table, np.tile(np.arange(n), len(micro_batches)))
+    count = np.maximum(1, np.round(sequences / (micro * table.dp))).astype(np.int64)
+    near = np.abs(count * micro * table.dp - sequences) <= max(BATCH_MAY_DIFFER * sequences, 0.5)
+    return take(table, np.flatnonzero(near)), micro[near], count[near]
 
 
 def _next_divisor(units: IntArray, whole: int) -> IntArray:
@@ -88,8 +103,12 @@ def _next_divisor(units: IntArray, whole: int) -> IntArray:
 
 
 def _frontier(units: IntArray, rate: FloatArray) -> list[int]:
-    """Rows that give more than every row of as few or fewer units, by size."""
+    """Rows that give more than every row of as few or fewer units, by size, each a step above the one before."""
     order = np.lexsort((-rate, units))
     before = np.concatenate([[0.0], np.maximum.accumulate(rate[order])[:-1]])
-    return order[rate[order] > before * (1 + 1e-9)].tolist()  # type: ignore[no-any-return]
-
+    kept: list[int] = []
+    for i in order[rate[order] > before * (1 + 1e-9)].tolist():
+        if not kept or rate[i] > rate[kept[-1]] * (1 + STEP):
+            kept.append(i)
+    last = int(order[np.argmax(rate[order])]) if len(order) else -1
+    return kept if not kept or rate[last] <= 0 or last in kept else [*kept, last]

@@ -6,7 +6,6 @@ It knows shapes and counts; how fast or whether it fits, the cost model says.
 from __future__ import annotations
 
 from itertools import product
-from math import ceil
 
 import numpy as np
 
@@ -46,33 +45,25 @@ def serving(architecture: Architecture, site: Site) -> Layouts:
 
 
 def training(architecture: Architecture, site: Site, sequences: int) -> Layouts:
-    """Layouts of one training gang: every data degree that is worth its chips.
-
-    With S sequences a step and d data ranks, a rank works through ceil(S/d) of them; of all d with the same ceiling only the least is kept.
-    """
+    """Layouts of one training gang, data degrees in steps of at most about 2%."""
     cpu, experts = site.chip.kind == "cpu", experts_of(architecture)
     pipelines = (1,) if cpu else tuple(p for p in PIPELINES if p <= architecture.layers)
     rows = []
     for tp, pp in product(tensor_degrees(architecture, site), pipelines):
-        most = min(sequences, site.units // (tp * pp)) if not cpu else 1
-        data = useful_data_degrees(sequences, most)
-        for dp in data:
+        model = tp * pp
+        if not cpu and (site.per_node % model if model <= site.per_node else model % site.per_node):
+            continue
+        for dp in data_degrees(1 if cpu else min(sequences, site.units // model)):
             rows += [(tp, pp, ep, dp) for ep in _expert_degrees(experts, tp * dp, site)]
     return table(rows)
 
 
-def useful_data_degrees(sequences: int, most: int) -> list[int]:
-    """Least d for each value of ceil(S/d), up to `most`, ascending."""
-    return sorted({d for d in (ceil(sequences / m) for m in _loads(sequences, most)) if 1 <= d <= most})
-
-
-def _loads(sequences: int, most: int) -> list[int]:
-    """Values ceil(S/d) takes, thinned to steps of about 2% where they lie closer."""
+def data_degrees(most: int) -> list[int]:
+    """1 to `most`: each up to 64, then in steps of about 2%, and the last."""
     if most < 1:
         return []
-    few = range(1, min(sequences, 64) + 1)
-    many = np.unique(np.geomspace(64, max(sequences, 64), 200).astype(int))
-    return [m for m in sorted({*few, *many.tolist()}) if ceil(sequences / m) <= most]
+    steps = np.geomspace(64, most, max(1, int(np.log(most / 64) / 0.02))).astype(int).tolist() if most > 64 else []
+    return sorted({*range(1, min(most, 64) + 1), *steps, most})
 
 
 def _expert_degrees(experts: int, ranks: int, site: Site) -> list[int]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eke.cost import FloatArray
 from eke.fleet.pool import Fleet
-from eke.plan import assemble, effort, gangs, program, reasons, serving, solve
+from eke.plan import assemble, effort, gangs, program, reasons, serving, solve, steady
 from eke.plan.plan import Plan
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe, Site, at, sites, units, units_per_chip
 from eke.plan.scenario import Scenario, Serve, Train, Workload
+
+LARGER = 1.25
+"""Gangs are asked about up to this many times their pool's size: none of them is planned, but they tell what more chips are worth."""
 
 Progress = Callable[[str], None]
 
@@ -56,9 +59,12 @@ def make(
             built = program.build(effort.usable(problem), best_effort=True)
             goal = aim(built)
             outcome = effort.optimise(built, goal.combined, seconds)
+    if outcome.x is not None:
+        outcome = replace(outcome, x=steady.settle(built, goal.primary, outcome.x, seconds / 3))
     solved = time.perf_counter()
     took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
-    return assemble.plan(scenario, built, goal, outcome, conflicts, took)
+    prices = solve.relax(built, goal.combined, built.promised(goal.promises, larger=True)) if outcome.x is not None else outcome.relaxed
+    return assemble.plan(scenario, built, goal, replace(outcome, relaxed=prices), conflicts, took)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +120,9 @@ def pose(scenario: Scenario, only: tuple[str, ...] | None = None) -> Problem:
     workloads = tuple(w for w in scenario.workloads if only is None or w.name in only)
     places = sites(scenario.fleet.pools)
     room = {p.name: units(p) for p in scenario.fleet.pools}
-    found = (r for w in workloads for site, pools in places for r in _recipes(w, site, pools))
-    recipes = [r for r in found if r.units <= room[r.pool]]
+    found = [r for w in workloads for site, pools in places for r in _recipes(w, site, pools)]
+    found += [r for w in workloads if isinstance(w, Train) for r in _joint(w, scenario.fleet, places, found)]
+    recipes = [r for r in found if r.units <= room[r.pool] * (LARGER if r.kind == "train" else 1.0)]
     rates = {w.name: w.traffic.rates for w in workloads if isinstance(w, Serve)}
     classes: dict[tuple[float, ...], list[int]] = {}
     for slot in range(scenario.slots):
@@ -133,5 +140,44 @@ def _recipes(workload: Workload, site: Site, pools: tuple[str, ...]) -> list[Rec
     allowed = [p for p in pools if workload.pools is None or p in workload.pools]
     if not allowed or site.units < 1:
         return []
-    found = gangs.recipes(workload, site) if isinstance(workload, Train) else serving.recipes(workload, site)
+    larger = replace(site, units=int(site.units * LARGER))
+    found = gangs.recipes(workload, larger) if isinstance(workload, Train) else serving.recipes(workload, site)
     return at(found, allowed)
+
+
+def _joint(w: Train, fleet: Fleet, places: Sequence[tuple[Site, tuple[str, ...]]], alone: Sequence[Recipe]) -> list[Recipe]:
+    """Parts of gangs over several pools. Each pool's share of a step is what it would do if every pool of its group joined in."""
+    best: dict[str, float] = {}
+    for r in alone:
+        if r.workload == w.name and r.units <= units(fleet.pool(r.pool)):
+            best[r.pool] = max(best.get(r.pool, 0.0), r.rate)
+    found: list[Recipe] = []
+    for group in groups(fleet, best):
+        total = sum(best[p] for p in group)
+        for site, pools in places:
+            for pool in (p for p in pools if p in group):
+                link = min(_link(fleet, pool, other) for other in group if other != pool)
+                mine = gangs.parts(w, replace(site, units=int(units(fleet.pool(pool)) * LARGER)), best[pool] / total, link)
+                found += [replace(r, pool=pool, joint="+".join(group)) for r in mine]
+    return found
+
+
+def groups(fleet: Fleet, names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Pools that may train one job in step: of one vendor's accelerators, or joined by a link the scenario states."""
+    pools = [p for p in fleet.pools if p.name in set(names) and p.chip.kind != "cpu"]
+    joined = {p.name: {p.name} for p in pools}
+    pairs = [(a.name, b.name) for a in pools for b in pools if a.chip.vendor == b.chip.vendor]
+    pairs += [link.between for link in fleet.links if set(link.between) <= joined.keys()]
+    for a, b in pairs:
+        both = joined[a] | joined[b]
+        for name in both:
+            joined[name] = both
+    sets = {tuple(p.name for p in pools if p.name in members) for members in joined.values()}
+    return sorted(s for s in sets if len(s) > 1)
+
+
+def _link(fleet: Fleet, a: str, b: str) -> float:
+    """Bytes/s per chip between two pools: as stated, else the slower network of the two."""
+    stated = [link.bandwidth for link in fleet.links if set(link.between) == {a, b}]
+    networks = [fleet.pool(p).scale_out or gangs.UNKNOWN_LINK for p in (a, b)]
+    return stated[0] if stated else min(networks)

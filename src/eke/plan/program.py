@@ -4,6 +4,7 @@ Symbols, as in docs/design/plan.md. Indices: p pool, s serve or batch workload, 
 model and quality, t slot (equal slots of a day are one, with its share w_t of the day).
 
     x[r,t]  replicas, integer          z[r,·]  the gang of a job: one size all day, or (z[r,t]) another size each slot, binary
+                                       a[g,·]  whether the gang is made of parts in several pools of group g
     y[s,g,t] requests/s answered by g  d[s,t], d[j]  what is missing of a promise
     u[p]    units set aside            o[s,t]  whether a workload runs at all (best effort only)
 
@@ -14,7 +15,8 @@ Rows:
     demand   Σ_g y[s,g,t] + d[s,t] = D[s,t]
     share    Σ_{g of model m} y[s,g,t] ≤ share_m D[s,t]
     quality  Σ_g (q_g - floor_s) y[s,g,t] ≥ 0
-    gang     Σ_r z[r] + Σ_r z[r,t] ≤ 1
+    gang     Σ_r z[r] + Σ_r z[r,t] + Σ_g (a[g] + a[g,t]) ≤ 1                   over gangs that stand alone
+    part     Σ_{r in p, of g} z[r,·] ≤ a[g,·]                                  one part in each pool
     tokens   Σ w_t rate_r z[r,·] + d[j] ≥ tokens_j / deadline_j
     pile     Σ_t w_t Σ_r rate_r x[r,t] + d[s] ≥ D[s]                           batch work, over the day
 """
@@ -101,9 +103,14 @@ class Program:
     value: FloatArray
     used: FloatArray
 
-    def promised(self, names: Sequence[str] | None = None) -> tuple[FloatArray, FloatArray]:
-        """Column bounds in which the promises of `names` (default: all) must be kept in full."""
+    def promised(self, names: Sequence[str] | None = None, *, larger: bool = False) -> tuple[FloatArray, FloatArray]:
+        """Column bounds in which the promises of `names` (default: all) must be kept in full.
+
+        With `larger` also parts of gangs that are larger than their pool: a relaxation for prices, in which gangs come in any size.
+        """
         upper = self.upper.copy()
+        if larger:
+            upper[self.runs.at] = np.maximum(upper[self.runs.at], 1.0)
         for name in self.missing if names is None else names:
             upper[self.missing[name]] = 0.0
         return self.lower, upper
@@ -191,7 +198,7 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
             wanted[w.name] = np.array([goal])
             missing[w.name], scaled[w.name] = _total(sheet, problem, runs, mine, of.rate, goal)
             if isinstance(w, Train):
-                _one_gang(sheet, runs, mine, classes)
+                _one_gang(sheet, problem, runs, mine, classes)
     started = {w.name: _started(sheet, runs, of.workload == i, classes) for i, w in enumerate(problem.workloads)} if best_effort else {}
     return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started)
 
@@ -222,10 +229,11 @@ def _runs(sheet: _Sheet, problem: Problem) -> Columns:
     classes = len(problem.weights)
     recipe, slot, most = [], [], []
     for i, r in enumerate(problem.recipes):
+        whole = float(problem.units[r.pool] // r.units)
         spans = list(range(classes)) if r.kind != "train" else [-1] if classes == 1 else [-1, *range(classes)]
         recipe += [i] * len(spans)
         slot += spans
-        most += [1.0 if r.kind == "train" else float(problem.units[r.pool] // r.units)] * len(spans)
+        most += [min(1.0, whole) if r.kind == "train" else whole] * len(spans)
     at = sheet.column(len(recipe), np.array(most), integer=True)
     return Columns(np.array(recipe, dtype=np.int64), np.array(slot, dtype=np.int64), at)
 
@@ -276,11 +284,23 @@ def _total(
     return missing, (row, np.array([goal]))
 
 
-def _one_gang(sheet: _Sheet, runs: Columns, mine: Bools, classes: int) -> None:
+def _one_gang(sheet: _Sheet, problem: Problem, runs: Columns, mine: Bools, classes: int) -> None:
+    """Rows gang and part of one job: it stands in one pool, or in parts over one group of pools."""
     rows = sheet.row(-np.inf, 1.0, classes)
+    group = np.array([problem.recipes[i].joint for i in runs.recipe])
+    pool = np.array([problem.recipes[i].pool for i in runs.recipe])
     for t in range(classes):
-        here = mine & ((runs.slot == t) | (runs.slot < 0))
+        here = mine & (group == "") & ((runs.slot == t) | (runs.slot < 0))
         sheet.put(rows[[t]], runs.at[here], 1.0)
+    for g in sorted(set(group[mine]) - {""}):
+        for span in sorted(set(runs.slot[mine].tolist())):
+            joined = sheet.column(1, 1.0)
+            sheet.put(rows if span < 0 else rows[[span]], joined, 1.0)
+            for p in sorted(set(pool[mine & (group == g)])):
+                here = mine & (group == g) & (pool == p) & (runs.slot == span)
+                part = sheet.row(-np.inf, 0.0)
+                sheet.put(part, runs.at[here], 1.0)
+                sheet.put(part, joined, -1.0)
 
 
 def _started(sheet: _Sheet, runs: Columns, mine: Bools, classes: int) -> int:

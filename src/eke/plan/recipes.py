@@ -25,7 +25,7 @@ ENGINES: dict[tuple[str, bool], str] = {
 """Engine family by (kind of chip, training); every other chip: vllm to serve, megatron to train."""
 
 
-SLIGHT = 0.02
+SLIGHT = 0.05
 """A larger recipe must give this share more than copies of a smaller one to be worth its size."""
 
 
@@ -40,6 +40,7 @@ class Recipe:
         chunk: prompt tokens one iteration reads at most.
         context: tokens of cache one replica holds.
         holds: whether it keeps the workload's latency bound at `rate`.
+        joint: of a part of a gang over several pools, the group of pools it may join with; else empty.
         ttft_s, tpot_s: at the workload's percentile and `rate`; 0 for training and batch.
     """
 
@@ -66,6 +67,7 @@ class Recipe:
     micro_batch: int = 0
     mfu: float = 0.0
     flop_per_token: float = 0.0
+    joint: str = ""
 
     @property
     def role(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from math import ceil
 from typing import NamedTuple
 
@@ -25,8 +26,13 @@ from eke.plan.scenario import Batch, Serve
 SIXTEEN: tuple[Precision, ...] = ("bf16", "fp16", "fp32")
 """What a chip may compute 16-bit weights in, best first."""
 LLAMACPP_CHUNKS = (512.0,)
+POOR = 0.4
+"""Recipes below this share of the best rate a chip (same workload, place and model) are not worth their simplicity."""
 CONTEXT_STEP = 256
 """Cache is given in whole steps of so many tokens."""
+
+
+_variants = cache(variants)
 
 
 class Answerer(NamedTuple):
@@ -51,7 +57,7 @@ def allowed(workload: Serve | Batch, architecture: Architecture) -> dict[str, Va
     Raises:
         UnknownName: a variant the model does not have.
     """
-    known = variants(architecture)
+    known = _variants(architecture)
     for name in workload.variants or ():
         if name not in known:
             raise UnknownName(f"variant of {architecture.name}", name, known)
@@ -85,10 +91,11 @@ def recipes(workload: Serve | Batch, site: Site) -> list[Recipe]:
         for name, variant in _distinct(allowed(workload, answerer.architecture), site).items():
             if len(table.tp) and runs(variant, site):
                 found += _of_variant(workload, answerer, name, variant, site, table)
-    return _filtered(found, workload.min_quality)
+    enough = max(workload.traffic.rates) if isinstance(workload, Serve) else workload.requests_per_s
+    return _filtered(found, workload.min_quality, enough)
 
 
-def _filtered(found: Sequence[Recipe], floor: float) -> list[Recipe]:
+def _filtered(found: Sequence[Recipe], floor: float, enough: float) -> list[Recipe]:
     """Undominated recipes; ones that break the promise only where none keeps it.
 
     Models are told apart; precisions only where some answer alone is below the quality floor, so that the mix matters.
@@ -96,7 +103,13 @@ def _filtered(found: Sequence[Recipe], floor: float) -> list[Recipe]:
     holding = [r for r in found if r.holds] or list(found)
     mixed = any(r.quality is not None and r.quality < floor for r in holding)
     models = dict.fromkeys(r.model for r in holding)
-    return [r for m in models for r in undominated([r for r in holding if r.model == m], by_quality=mixed)]
+    return [r for m in models for r in undominated(_worthwhile([r for r in holding if r.model == m], enough), by_quality=mixed)]
+
+
+def _worthwhile(found: list[Recipe], enough: float) -> list[Recipe]:
+    """Without recipes that give far less a chip than the best one, unless a single replica answers everything (`enough`)."""
+    best = max(r.rate / r.units for r in found)
+    return [r for r in found if r.rate >= enough or r.rate / r.units >= POOR * best]
 
 
 def _of_variant(
