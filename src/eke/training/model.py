@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from eke.training.shape import BYTES, Shape
 
-INITIAL_STD = 0.02
+EMBEDDING_STD = 0.02
 
 
 def rotary(positions: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
@@ -103,13 +103,17 @@ class GPT(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def initialise(self, seed: int) -> None:
-        """Fresh weights, the same for the same seed. What a block adds to the stream starts at zero."""
+        """Fresh weights, the same for the same seed.
+
+        A matrix keeps the size of what it multiplies; what a block adds to the stream starts at zero.
+        """
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if name.endswith(("out.weight", "down.weight")):
                 nn.init.zeros_(weight)
             elif weight.ndim == 2:
-                nn.init.normal_(weight, std=INITIAL_STD, generator=generator)
+                std = EMBEDDING_STD if weight is self.embedding.weight else weight.shape[1] ** -0.5
+                nn.init.normal_(weight, std=std, generator=generator)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Bytes [batch, positions] to logits of the next one [batch, positions, 256]."""
