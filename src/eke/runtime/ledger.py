@@ -80,7 +80,11 @@ class Ledger:
 
     def record(self, requests: Iterable[Request]) -> None:
         """Write requests, in one transaction; a request already there is replaced, but never reopened once closed."""
-        rows = [{name: getattr(r, name) for name in COLUMNS} for r in {r.id: r for r in requests}.values()]
+        latest: dict[str, Request] = {}
+        for request in requests:
+            if request.status != "running" or latest.get(request.id, request).status == "running":
+                latest[request.id] = request
+        rows = [{name: getattr(request, name) for name in COLUMNS} for request in latest.values()]
         if not rows:
             return
         with database.writing(self._engine) as connection:
