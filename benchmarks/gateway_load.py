@@ -1,7 +1,8 @@
 """What the gateway costs: requests per second, its own CPU per request, and the time it adds to the first token.
 
-Three processes: an engine that answers at once from memory, the gateway with its ledger on, and the client. Every figure is
-taken direct and through the gateway in the same run, in turns, since a busy machine moves both. CPU is the gateway process's own.
+Four processes: an engine that answers at once from memory, a bare proxy on the same parts, the gateway with its
+ledger on, and the client. Every load goes direct, through the bare proxy and through the gateway in turns, as a busy
+machine moves all three. The ratio to the bare proxy says what waiting lines, counting and the ledger cost.
 
     python benchmarks/gateway_load.py --json gateway.json
 """
@@ -18,10 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import psutil
 import uvloop
 
@@ -31,6 +33,7 @@ from eke.runtime.ledger import Ledger
 from eke.runtime.state import Process, State
 
 MODEL, PROMPT = "bench-1B", 30
+WAYS = ("direct", "bare", "gateway")
 WORDS = " ".join(["weights"] * 100)
 
 
@@ -61,10 +64,10 @@ class Engine(asyncio.Protocol):
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(whole)
         self.whole, self.interval_s, self.data = head + whole, interval_s, b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         self.transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: D102
         self.data += data
         head, gap, body = self.data.partition(b"\r\n\r\n")
         if not gap or len(body) < _length(head):
@@ -98,12 +101,39 @@ async def _engine(port: int, tokens: int, interval_s: float) -> None:
     await server.serve_forever()
 
 
-def _gateway(port: int, run_dir: str) -> None:
+class Bare:
+    """The least a proxy on the same parts can do: no line, no counting, no ledger. The rest is measured against it."""
+
+    def __init__(self, upstream: str) -> None:
+        self.url = f"http://127.0.0.1:{upstream}/v1/chat/completions"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: D102
+        if scope["type"] == "lifespan":
+            await receive()
+            connector = aiohttp.TCPConnector(limit=0)
+            self.session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self.session.close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        body = (await receive())["body"]
+        async with self.session.post(self.url, data=body, headers={"content-type": "application/json"}) as answer:
+            names = ("content-type", "content-length")
+            headers = [(name.encode(), answer.headers[name].encode()) for name in names if name in answer.headers]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while piece := await answer.content.readany():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+
+def _proxy(role: str, port: int, where: str) -> None:
     import uvicorn
 
     from eke.gateway.app import SERVER, build
 
-    uvicorn.run(build(run_dir), port=port, log_level="warning", **SERVER)
+    app = Bare(where) if role == "bare" else build(where)
+    uvicorn.run(app, port=port, log_level="warning", **SERVER)
 
 
 # The client
@@ -112,10 +142,10 @@ def _gateway(port: int, run_dir: str) -> None:
 class Client(asyncio.Protocol):
     """One connection: sends a request, says when its first event and its end came."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         self.transport = transport
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: D102
         if not self.end.done():
             self.end.set_exception(error or ConnectionError("closed"))
 
@@ -129,7 +159,7 @@ class Client(asyncio.Protocol):
         done = time.perf_counter() - began
         return (self.first - began if self.first else done), done
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: D102
         if self.need < 0:
             head, gap, data = (self.tail + data).partition(b"\r\n\r\n")
             if not gap:
@@ -159,18 +189,16 @@ def _request(stream: bool) -> bytes:
     )
 
 
-async def _load(
-    port: int, streams: int, total: int, stream: bool, spread_s: float
-) -> tuple[list[float], list[float], float]:
-    """`total` requests over `streams` connections; first-event times, whole times, seconds."""
-    request, left = _request(stream), total
+async def _load(port: int, load: Load) -> tuple[list[float], list[float], float]:
+    """First-event times, whole times, and the seconds it all took."""
+    request, left = _request(load.stream), load.requests
     firsts: list[float] = []
     wholes: list[float] = []
 
     async def one() -> None:
         nonlocal left
         _, client = await asyncio.get_running_loop().create_connection(Client, "127.0.0.1", port)
-        await asyncio.sleep(random.uniform(0, spread_s))
+        await asyncio.sleep(random.uniform(0, load.spread_s))
         while left > 0:
             left -= 1
             first, whole = await client.ask(request)
@@ -181,7 +209,7 @@ async def _load(
         client.transport.close()
 
     began = time.perf_counter()
-    await asyncio.gather(*(one() for _ in range(streams)))
+    await asyncio.gather(*(one() for _ in range(load.at_once)))
     return firsts, wholes, time.perf_counter() - began
 
 
@@ -189,8 +217,19 @@ async def _load(
 
 
 @dataclass(frozen=True)
+class Load:
+    """What is asked: `requests` in all over `at_once` connections."""
+
+    name: str
+    at_once: int
+    requests: int
+    stream: bool
+    spread_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Result:
-    """One load, one way."""
+    """One load, one way. CPU is that of the process in between."""
 
     load: str
     way: str
@@ -199,28 +238,18 @@ class Result:
     first_p50_ms: float
     first_p99_ms: float
     whole_p50_ms: float
-    gateway_cpu_ms: float | None
+    cpu_ms: float
 
 
-def _measure(
-    load: str, way: str, port: int, process: psutil.Process, n: int, total: int, stream: bool, spread_s: float
-) -> Result:
+def _measure(load: Load, way: str, port: int, process: psutil.Process) -> Result:
     before = process.cpu_times()
-    firsts, wholes, seconds = uvloop.run(_load(port, n, total, stream, spread_s))
-    if way == "gateway":
-        time.sleep(0.3)  # the ledger's last batch belongs to it
+    firsts, wholes, seconds = uvloop.run(_load(port, load))
+    time.sleep(0.3)  # the ledger's last batch belongs to it
     after = process.cpu_times()
-    cpu = (after.user + after.system) - (before.user + before.system)
-    ms = [1e3 * statistics.quantiles(x, n=100)[q] for x, q in ((firsts, 49), (firsts, 98), (wholes, 49))]
-    count = len(firsts)
-    return Result(
-        load,
-        way,
-        count,
-        round(count / seconds, 1),
-        *(round(x, 3) for x in ms),
-        round(1e3 * cpu / count, 3) if way == "gateway" else None,
-    )
+    cpu_ms = 1e3 * (after.user + after.system - before.user - before.system) / len(firsts)
+    first, whole = statistics.quantiles(firsts, n=100), statistics.median(wholes)
+    ms = [round(1e3 * x, 3) for x in (first[49], first[98], whole)]
+    return Result(load.name, way, len(firsts), round(len(firsts) / seconds, 1), *ms, round(cpu_ms, 3))
 
 
 def _free_port() -> int:
@@ -239,80 +268,65 @@ def _listening(port: int, process: subprocess.Popen[bytes]) -> None:
     raise TimeoutError("nothing listens")
 
 
-def _role(*words: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, __file__, "--role", *map(str, words)])
-
-
-def _with_engine(
-    run_dir: Path, tokens: int, interval_s: float, measure: Callable[[int, int, psutil.Process], list[Result]]
-) -> list[Result]:
-    engine_port, port = _free_port(), _free_port()
+def _engine_in(run_dir: Path, port: int) -> None:
+    """Have the run say that the engine is ready."""
     labels = {"model": MODEL, "workload": "bench", "engine": "llamacpp", "slots": "100000"}
     state = State(run_dir)
     state.set_tasks([Task("bench", "engine", ("x",), port=0, labels=labels)])
-    state.set_processes([Process("bench", "ready", 0.0, 1, 1.0, engine_port)])
+    state.set_processes([Process("bench", "ready", 0.0, 1, 1.0, port)])
     state.close()
-    engine, gateway = _role("engine", engine_port, tokens, interval_s), _role("gateway", port, run_dir)
-    try:
-        _listening(engine_port, engine)
-        _listening(port, gateway)
-        return measure(engine_port, port, psutil.Process(gateway.pid))
-    finally:
-        for process in (gateway, engine):
-            process.terminate()
-            process.wait()
 
 
-def _rounds(
-    load: str, n: int, total: int, stream: bool, spread_s: float, rounds: int
-) -> Callable[[int, int, psutil.Process], list[Result]]:
-    def measure(engine_port: int, port: int, process: psutil.Process) -> list[Result]:
-        _measure("warm", "gateway", port, process, n, max(n, total // 10), stream, spread_s)
-        ways = [("direct", engine_port), ("gateway", port)] * rounds
-        return [_measure(load, way, p, process, n, total, stream, spread_s) for way, p in ways]
-
-    return measure
-
-
-def _check_ledger(run_dir: Path, sent: int) -> None:
+def _check_ledger(run_dir: Path, sent: int, tokens: int) -> None:
     ledger = Ledger(run_dir)
     (row,) = ledger.usage(by="app")
     ledger.close()
-    assert (row.requests, row.running, row.failed, row.cancelled) == (sent, 0, 0, 0), row
+    found = (row.requests, row.running, row.failed, row.cancelled, row.output_tokens)
+    assert found == (sent, 0, 0, 0, sent * tokens), row
 
 
-def run(requests: int, streams: int, tokens: int, interval_s: float, rounds: int) -> list[Result]:
-    """All loads; the ledger is checked to hold every request."""
-    results: list[Result] = []
+def run(load: Load, tokens: int, interval_s: float, rounds: int) -> list[Result]:
+    """One load every way, in turns; the ledger must hold every request and token that passed the gateway."""
+    ports = {way: _free_port() for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
-        whole = _rounds("answers in one piece, 32 at once", 32, requests, False, 0.0, rounds)
-        many = _rounds(
-            f"{streams} streams, a token every {1e3 * interval_s:g} ms",
-            streams,
-            3 * streams,
-            True,
-            tokens * interval_s,
-            rounds,
-        )
-        for name, measure, total, n in (("json", whole, requests, 32), ("sse", many, 3 * streams, streams)):
-            run_dir = Path(folder) / name
-            results += _with_engine(run_dir, tokens, interval_s, measure)
-            _check_ledger(run_dir, rounds * total + max(n, total // 10))
+        _engine_in(Path(folder), ports["direct"])
+        words = {"direct": (tokens, interval_s), "bare": (ports["direct"],), "gateway": (folder,)}
+        roles = {w: [sys.executable, __file__, "--role", w, str(ports[w]), *map(str, words[w])] for w in WAYS}
+        processes = {way: subprocess.Popen(command) for way, command in roles.items()}
+        try:
+            for way, process in processes.items():
+                _listening(ports[way], process)
+            warm = replace(load, requests=max(load.at_once, load.requests // 10))
+            watched = {way: psutil.Process(process.pid) for way, process in processes.items()}
+            for way in WAYS:
+                _measure(warm, way, ports[way], watched[way])
+            results = [_measure(load, way, ports[way], watched[way]) for _ in range(rounds) for way in WAYS]
+        finally:
+            for process in reversed(processes.values()):
+                process.terminate()
+                process.wait()
+        _check_ledger(Path(folder), warm.requests + rounds * load.requests, tokens)
     return results
 
 
-def summary(results: list[Result]) -> dict[str, float]:
-    """The figures the design sets bars for: medians over the rounds."""
-    json_, sse = results[: len(results) // 2], results[len(results) // 2 :]
+def middle(results: list[Result], way: str, key: str) -> float:
+    """Median over the rounds."""
+    return statistics.median(getattr(r, key) for r in results if r.way == way)
 
-    def middle(rows: list[Result], way: str, key: str) -> float:
-        return statistics.median(getattr(r, key) for r in rows if r.way == way)
 
+def summary(whole: list[Result], streams: list[Result]) -> dict[str, float]:
+    """The figures the design sets bars for, and the same against the bare proxy of the same run."""
+    cpu, stream_cpu = middle(whole, "gateway", "cpu_ms"), middle(streams, "gateway", "cpu_ms")
+    first = {way: middle(streams, way, "first_p50_ms") for way in WAYS}
     return {
-        "req_per_s": middle(json_, "gateway", "req_per_s"),
-        "cpu_ms_per_request": middle(json_, "gateway", "gateway_cpu_ms"),
-        "added_ttft_p50_ms": round(middle(sse, "gateway", "first_p50_ms") - middle(sse, "direct", "first_p50_ms"), 3),
-        "stream_cpu_ms_per_request": middle(sse, "gateway", "gateway_cpu_ms"),
+        "req_per_s": middle(whole, "gateway", "req_per_s"),
+        "bare_req_per_s": middle(whole, "bare", "req_per_s"),
+        "cpu_ms": cpu,
+        "cpu_of_bare": round(cpu / middle(whole, "bare", "cpu_ms"), 2),
+        "added_ttft_p50_ms": round(first["gateway"] - first["direct"], 3),
+        "bare_added_ttft_p50_ms": round(first["bare"] - first["direct"], 3),
+        "stream_cpu_ms": stream_cpu,
+        "stream_cpu_of_bare": round(stream_cpu / middle(streams, "bare", "cpu_ms"), 2),
     }
 
 
@@ -326,16 +340,23 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--role", nargs="+", help=argparse.SUPPRESS)
     a = parser.parse_args()
-    if a.role and a.role[0] == "engine":
-        uvloop.run(_engine(int(a.role[1]), int(a.role[2]), float(a.role[3])))
-    elif a.role:
-        _gateway(int(a.role[1]), a.role[2])
-    else:
-        results = run(a.requests, a.streams, a.tokens, a.interval_ms / 1e3, a.rounds)
-        rows = [asdict(r) for r in results]
-        page.print(rows_table(rows), rows_table([summary(results)]))
-        if a.json:
-            a.json.write_text(json.dumps({"format": "eke.bench.gateway/1", **summary(results), "runs": rows}, indent=2))
+    if a.role:
+        role, port, *words = a.role
+        if role == "direct":
+            uvloop.run(_engine(int(port), int(words[0]), float(words[1])))
+        else:
+            _proxy(role, int(port), *words)
+        return
+    interval_s = a.interval_ms / 1e3
+    one = Load("json", 32, a.requests, stream=False)
+    many = Load("sse", a.streams, 3 * a.streams, stream=True, spread_s=a.tokens * interval_s)
+    whole, streams = (run(load, a.tokens, interval_s, a.rounds) for load in (one, many))
+    rows = [asdict(r) for r in (*whole, *streams)]
+    figures = summary(whole, streams)
+    page.print(rows_table(rows))
+    page.print(rows_table([{"figure": k, "value": v} for k, v in figures.items()]))
+    if a.json:
+        a.json.write_text(json.dumps({"format": "eke.bench.gateway/1", **figures, "runs": rows}, indent=2))
 
 
 if __name__ == "__main__":
