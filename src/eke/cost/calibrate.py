@@ -33,6 +33,7 @@ FORMAT = "eke.calibration/1"
 Progress = Callable[[str, float], None]  # what was measured last, share done
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_COMMAND = (sys.executable, "-m", "eke.cost._probe")
 _PATIENCE_S = 180.0
 _log = logging.getLogger(__name__)
 
@@ -143,10 +144,9 @@ def measure(chip: Chip, progress: Progress | None = None) -> Calibration:
 
 
 def _probe(progress: Progress) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    command = [sys.executable, "-m", "eke.cost._probe"]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=complaints, text=True, env=os.environ | _ONE_THREAD
+            _COMMAND, stdout=subprocess.PIPE, stderr=complaints, text=True, env=os.environ | _ONE_THREAD
         )
         assert process.stdout is not None
         head: dict[str, Any] = {}
@@ -170,7 +170,7 @@ def _probe(progress: Progress) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             raise EkeError(
                 f"the measuring process ended with status {code}; the old calibration stays",
                 why=said[-1] if said else "",
-                remedy=f"run it by hand: {' '.join(command)}",
+                remedy=f"run it by hand: {' '.join(_COMMAND)}",
             )
     return head, lines
 

@@ -28,6 +28,10 @@ OPERATORS = (
 LAUNCHES = {"attention in": 2, "attention": 2, "attention out": 1, "mlp": 2, "experts": 6, "elementwise": 3}
 
 
+# A token is written once for each of its experts, and their results are read to be summed.
+COPY_PASSES = 4.0
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """What one pass carries on one data rank. All [n].
@@ -248,13 +252,15 @@ def _head(bill: Bill, of: Pass, t: Tokens) -> None:
 
 
 def _elementwise(bill: Bill, of: Pass, t: Tokens) -> None:
-    """Norms, residuals, positions and activations: passes over the residual stream and the gated widths."""
+    """Norms, residuals, positions and activations: passes over residual stream, gated widths, experts' copies."""
     architecture, p = of.model.architecture, of.on.profile
     active = sum(
         count * (f.experts_per_token * f.intermediate + f.shared_intermediate if f.experts else f.intermediate)
         for count, f in of.model.feed_forward
     )
+    copies = sum(count * f.experts_per_token * (f.latent or architecture.hidden) for count, f in of.model.feed_forward)
     shared = of.to.tp if of.sequence_parallel else 1.0
-    values = p.elementwise * architecture.layers * architecture.hidden / shared + 3.0 * active / of.to.tp
+    stream_values = p.elementwise * architecture.layers * architecture.hidden + COPY_PASSES * copies
+    values = stream_values / shared + 3.0 * active / of.to.tp
     launches = p.kernel_s * LAUNCHES["elementwise"] * architecture.layers
     bill.add("elementwise", memory=stream(of.on, t.all * values * ACTIVATION_BYTES), overhead=launches)

@@ -60,7 +60,7 @@ class Machine:
     def rate(self, wanted: Precision) -> float:
         """Saturated GEMM FLOP/s in what the chip has for `wanted`."""
         has = self.precision(wanted)
-        return self.chip.flops[has] * self.profile.gemm_share(has)
+        return self.chip.flops[has] * self.profile.gemm_share(has) * self.profile.sustained
 
 
 def machine(

@@ -23,9 +23,11 @@ import yaml
 from eke.cost.tables import Basis
 from eke.errors import InputError, UnknownName
 from eke.figures import Precision
+from eke.fleet import catalogue
 from eke.fleet.chip import Chip
 
 _SHIPPED = Path(__file__).parent / "profiles"
+LENT = 1.2  # a relative's coefficients are this much less certain
 _ORDER: tuple[Basis, ...] = ("guessed", "modelled", "measured")
 
 
@@ -35,6 +37,7 @@ class Profile:
 
     Attributes:
         gemm: saturated share of peak FLOP/s by precision; `gemm_other` for precisions not listed.
+        sustained: share of GEMM rate kept for hours (power, heat, stragglers); kernel tables measure bursts.
         pad_m, pad_n, pad_k: half-sizes of a GEMM: tokens, outputs, inputs (see the module's formula).
         attention: share of 16-bit peak in prefill attention; `pad_query` its half-size in query tokens.
         attention_decode: share of 16-bit peak in decode attention; `attention_memory` of bandwidth.
@@ -62,6 +65,7 @@ class Profile:
     source: str
     gemm: Mapping[Precision, float]
     gemm_other: float
+    sustained: float
     pad_m: float
     pad_n: float
     pad_k: float
@@ -131,14 +135,12 @@ def engines() -> tuple[str, ...]:
 
 def _relatives(chip: Chip) -> list[str]:
     """`chip` and those it may borrow from, nearest first."""
-    from importlib import import_module
-
     names, seen = [chip.name], chip.relative
     while seen and seen not in names:
         names.append(seen)
         try:
-            seen = import_module("eke.fleet.catalogue").chip(seen).relative
-        except (ImportError, UnknownName):
+            seen = catalogue.chip(seen).relative
+        except UnknownName:  # an inline chip may name a relative the catalogue lacks
             break
     return names
 
@@ -151,7 +153,8 @@ def find(chip: Chip, engine: str) -> Profile:
     """
     default = _read(_SHIPPED / "default.yaml")
     if engine not in default["engines"]:
-        raise UnknownName("engine family", engine, default["engines"])
+        known = default["engines"]
+        raise UnknownName("engine family", engine, known, remedy=f"one of {', '.join(sorted(known))}")
     values: dict[str, Any] = dict(default["kinds"]["cpu" if chip.kind == "cpu" else "accelerator"])
     basis: Basis = "guessed"
     own: Mapping[str, Any] = {}
@@ -166,6 +169,8 @@ def find(chip: Chip, engine: str) -> Profile:
     if engine in own.get("engines", {}):
         values |= own["engines"][engine]
         basis = "measured" if own.get("chip") == chip.name else "modelled"
+    if own and own["chip"] != chip.name:
+        values["spread"] *= LENT
     source = own.get("source") or default["source"]
     return build(values | {"chip": chip.name, "engine": engine, "basis": values.get("basis", basis), "source": source})
 
