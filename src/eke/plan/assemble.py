@@ -39,7 +39,9 @@ def plan(
     objective = _objective(program, aim, outcome, x)
     rows = [] if x is None else _rows(program, x)
     placements = tuple(p for row in rows for p in _placements(problem, row))
-    kept = tuple(_kept(program, w, x, [r for r in rows if r.recipe.workload == w.name], outcome) for w in problem.workloads)
+    kept = tuple(
+        _kept(program, w, x, [r for r in rows if r.recipe.workload == w.name], outcome) for w in problem.workloads
+    )
     made = Plan(
         scenario.name, scenario.fleet.digest, not conflicts and x is not None, objective, seconds,
         _pools(scenario, program, outcome, rows), placements, kept, tuple(conflicts),
@@ -54,7 +56,9 @@ def trim(program: Program, x: FloatArray) -> FloatArray:
     order = sorted(range(len(runs.at)), key=lambda k: -problem.recipes[runs.recipe[k]].units)
     entries: dict[int, list[tuple[int, float]]] = defaultdict(list)
     wanted = set(runs.at.tolist())
-    for row, column, value in zip(program.rows.tolist(), program.columns.tolist(), program.entries.tolist(), strict=True):
+    for row, column, value in zip(
+        program.rows.tolist(), program.columns.tolist(), program.entries.tolist(), strict=True
+    ):
         if column in wanted and value > 0 and np.isfinite(program.row_lower[row]):
             entries[column].append((row, value))
     for k in order:
@@ -122,7 +126,8 @@ def _share(program: Program, x: FloatArray, recipe: Recipe, slot: int) -> float:
     capacity = sum(
         x[runs.at[k]] * problem.recipes[runs.recipe[k]].rate
         for k in np.flatnonzero((runs.slot == slot) & (x[runs.at] > 0.5))
-        if problem.recipes[runs.recipe[k]].workload == w.name and program.group(problem.recipes[runs.recipe[k]], w) == group
+        if problem.recipes[runs.recipe[k]].workload == w.name
+        and program.group(problem.recipes[runs.recipe[k]], w) == group
     )
     answered = float(x[program.answered[group][slot]])
     return recipe.rate * answered / (capacity * wanted) if wanted > 0 and capacity > 0 else 0.0
@@ -186,7 +191,8 @@ def _pools(scenario: Scenario, program: Program, outcome: Outcome, rows: list[Ro
 
 
 def price(program: Program, w: Workload, outcome: Outcome) -> float:
-    """What a million more tokens of a workload cost the objective: output tokens of serve, all tokens of train and batch.
+    """What a million more tokens of a workload cost the objective: output tokens of serve, all tokens of train and
+    batch.
 
     Rows' duals say what the objective loses when all its demand grows by one; divided by the tokens of a day.
     """
@@ -196,7 +202,13 @@ def price(program: Program, w: Workload, outcome: Outcome) -> float:
     lost = -float(outcome.relaxed.row_dual[rows] @ sides)
     wanted = program.wanted[w.name]
     rate = float(program.problem.weights @ wanted) if isinstance(w, Serve) else float(wanted[0])
-    each = w.traffic.output.mean if isinstance(w, Serve) else 1.0 if isinstance(w, Train) else w.prompt.mean + w.output.mean
+    each = (
+        w.traffic.output.mean
+        if isinstance(w, Serve)
+        else 1.0
+        if isinstance(w, Train)
+        else w.prompt.mean + w.output.mean
+    )
     return max(0.0, lost) * 1e6 / (rate * each) if rate > 0 else 0.0
 
 
@@ -219,9 +231,13 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
     if isinstance(w, Batch):
         tokens = done * 86400 * (w.prompt.mean + w.output.mean)
         return Kept(w.name, w.kind, tokens >= w.tokens_per_day * (1 - ENOUGH), cost, unit, tokens_per_day=tokens)
-    mfu = sum(r.recipe.mfu * r.recipe.units * len(r.classes) for r in rows) / max(1, sum(r.recipe.units * len(r.classes) for r in rows))
+    mfu = sum(r.recipe.mfu * r.recipe.units * len(r.classes) for r in rows) / max(
+        1, sum(r.recipe.units * len(r.classes) for r in rows)
+    )
     days = w.tokens / done / 86400 if done > 0 else None
-    met = done >= w.tokens_per_s * (1 - ENOUGH) and (done > 0 or bool(w.deadline_s is None and problem.goal != "train-progress"))
+    met = done >= w.tokens_per_s * (1 - ENOUGH) and (
+        done > 0 or bool(w.deadline_s is None and problem.goal != "train-progress")
+    )
     return Kept(w.name, w.kind, met, cost, unit, tokens_per_s=done, days=days, mfu=mfu if rows else None)
 
 

@@ -3,20 +3,22 @@
 Symbols, as in docs/design/plan.md:
 
     P, O     prompt tokens to read and tokens to write of a request; h prompt tokens already cached
-    b        requests in flight, mean; λ requests/s; t(b, c) seconds of an iteration that decodes b and reads c prompt tokens
-    C        prompt tokens an iteration reads at most (chunked prefill); q the share of requests promised; z = Φ⁻¹(q)
+    b        requests in flight, mean; λ requests/s; t(b, c) seconds of an iteration that decodes b and reads c prompt
+    tokens C        prompt tokens an iteration reads at most (chunked prefill); q the share of requests promised; z =
+    Φ⁻¹(q)
 
-Each iteration gives every request in flight one token, so by Little's law  λ = b / (E[O] t(b, c))  with c = b E[P] / E[O].
+Each iteration gives every request in flight one token, so by Little's law  λ = b / (E[O] t(b, c))  with c = b E[P] /
+E[O].
 
 A prompt is read by one of k = dp pp lanes (a data rank's pipeline turn), each 1/k of the replica.
 
-TPOT. The number in flight is Poisson-like: b_q = b + z √b (arrivals go to the emptiest lane). While one request lives, b/k others
-arrive in its lane; the prompt tokens they bring vary by a factor 1 + z √((1 + cv²(P)) k / b) around their mean, at most C an
-iteration: c_q. Promise: t(b_q, c_q) ≤ TPOT.
+TPOT. The number in flight is Poisson-like: b_q = b + z √b (arrivals go to the emptiest lane). While one request lives,
+b/k others arrive in its lane; the prompt tokens they bring vary by a factor 1 + z √((1 + cv²(P)) k / b) around their
+mean, at most C an iteration: c_q. Promise: t(b_q, c_q) ≤ TPOT.
 
-TTFT. Prompts queue for the reading part of a lane's iterations, one after the other, at τ = k t(b, C) / C seconds a token:
-an M/G/1 queue with service S = τ P, ρ = λ/k E[S], mean wait W = λ/k E[S²] / (2 (1 - ρ)) (Pollaczek-Khinchine) and the tail
-P(wait > x) = ρ exp(-ρ x / W). Promise: E over P of P(wait > TTFT - τ P - t(b, c)) ≤ 1 - q.
+TTFT. Prompts queue for the reading part of a lane's iterations, one after the other, at τ = k t(b, C) / C seconds a
+token: an M/G/1 queue with service S = τ P, ρ = λ/k E[S], mean wait W = λ/k E[S²] / (2 (1 - ρ)) (Pollaczek-Khinchine)
+and the tail P(wait > x) = ρ exp(-ρ x / W). Promise: E over P of P(wait > TTFT - τ P - t(b, c)) ≤ 1 - q.
 
 Memory. b_q requests of mean length fit, and one of the 99.9th percentile.
 
@@ -40,7 +42,8 @@ CHUNKS = (512.0, 1024.0, 2048.0, 4096.0, 8192.0)
 SMALLER = 0.01
 """A chunk half as long is taken when it costs no more than this share of the rate: answers then come more evenly."""
 IN_FLIGHT = 0.25 * 4.0 ** np.arange(7)
-"""Mean requests in flight that are tried first; then the best one times each of the first `FINER` factors, then of the second."""
+"""Mean requests in flight that are tried first; then the best one times each of the first `FINER` factors, then of
+the second."""
 FINER = (4.0 ** (np.arange(1, 6) / 6), 4.0 ** (np.arange(1, 5) / 30))
 BUSY = 0.95
 """Most of its time a replica may spend reading prompts, promises aside."""
@@ -112,10 +115,13 @@ class _Points:
 def capacity(cost: CostModel, layouts: Layouts, of: Load, chunks: tuple[float, ...] = CHUNKS) -> Capacity:
     """The highest rate of each layout under the promise; where none holds, the rate it can bear, with `holds` False."""
     n = len(layouts.tp)
-    room = np.where(
-        cost.max_sequences(layouts, of.longest) >= 1, cost.max_sequences(layouts, of.context), 0
-    ).astype(float)
-    row, b, chunk = (a.ravel() for a in np.meshgrid(np.arange(n), IN_FLIGHT, np.array(chunks), indexing="ij"))
+    room = np.where(cost.max_sequences(layouts, of.longest) >= 1, cost.max_sequences(layouts, of.context), 0).astype(
+        float
+    )
+    shape = (n, len(IN_FLIGHT), len(chunks))
+    row = np.broadcast_to(np.arange(n)[:, None, None], shape).ravel()
+    b = np.broadcast_to(IN_FLIGHT[None, :, None], shape).ravel()
+    chunk = np.broadcast_to(np.array(chunks), shape).ravel()
     points = _points(cost, layouts, of, room, row, b, chunk)
     for factors in FINER:
         found = _best(points, of, n)
@@ -149,7 +155,9 @@ def _points(
 
 
 def _late(of: Load, rate: FloatArray, tau: FloatArray, t: FloatArray, ttft_s: FloatArray | float) -> FloatArray:
-    """Share of requests whose first token comes after `ttft_s`: M/G/1 of one lane at `rate` over the prompt lengths. All [...]"""
+    """Share of requests whose first token comes after `ttft_s`: M/G/1 of one lane at `rate` over the prompt lengths.
+    All [...]
+    """
     busy = np.minimum(rate * of.read.mean * tau, 0.999)
     wait = rate * of.read.squared * tau**2 / (2 * (1 - busy))
     slack = (ttft_s - t)[..., None] - tau[..., None] * of.samples
@@ -190,7 +198,11 @@ def _pick(cost: CostModel, layouts: Layouts, of: Load, p: _Points, n: int) -> Ca
     picked = best[has]
     columns = {name: np.zeros(n) for name in ("rate", "in_flight", "chunk", "ttft_s", "tpot_s")}
     holds = np.zeros(n, dtype=bool)
-    columns["rate"][has], columns["in_flight"][has], columns["chunk"][has] = p.rate[picked], p.b[picked], p.chunk[picked]
+    columns["rate"][has], columns["in_flight"][has], columns["chunk"][has] = (
+        p.rate[picked],
+        p.b[picked],
+        p.chunk[picked],
+    )
     columns["tpot_s"][has], holds[has] = p.tpot_s[picked], _holds(p, of)[picked]
     if of.slo and picked.size:
         columns["ttft_s"][has] = _ttft(cost, take(layouts, np.flatnonzero(has)), of, p.b[picked], p.chunk[picked])
@@ -213,4 +225,4 @@ def _ttft(cost: CostModel, layouts: Layouts, of: Load, b: FloatArray, chunk: Flo
         first = np.minimum(late.sum(axis=1), TTFT_STEPS)
         high = tried[np.arange(len(t)), first]
         low, step = high / step, step ** (1 / TTFT_STEPS)
-    return high
+    return np.asarray(high)

@@ -1,7 +1,7 @@
 """How long prompts and answers are: a distribution told by a few quantiles, kept as equally likely values.
 
-Between two stated quantiles ln(length) is straight in the normal quantile z, so that two quantiles are a lognormal and more
-bend it. It knows nothing of requests, rates or chips.
+Between two stated quantiles ln(length) is straight in the normal quantile z, so that two quantiles are a lognormal and
+more bend it. It knows nothing of requests, rates or chips.
 """
 
 from __future__ import annotations
@@ -55,15 +55,21 @@ def constant(length: float) -> Distribution:
 def from_quantiles(quantiles: Mapping[float, float]) -> Distribution:
     """The distribution through `quantiles` (share → length).
 
-    A single quantile says nothing of the spread: every request then has that length. Below the lowest and above the highest
-    stated quantile the nearest piece goes on.
+    A single quantile says nothing of the spread: every request then has that length. Below the lowest and above the
+    highest stated quantile the nearest piece goes on.
 
     Raises:
         InputError: shares outside (0, 1), lengths that are not positive or fall as shares rise.
     """
     shares, lengths = zip(*sorted(quantiles.items()), strict=True)
-    if not all(0 < s < 1 for s in shares) or lengths[0] <= 0 or any(b < a for a, b in zip(lengths, lengths[1:], strict=False)):
-        raise InputError(f"quantiles {dict(quantiles)!r} must be positive and rise", remedy="{p50: 1020, p90: 2735, p99: 4142}")
+    if (
+        not all(0 < s < 1 for s in shares)
+        or lengths[0] <= 0
+        or any(b < a for a, b in zip(lengths, lengths[1:], strict=False))
+    ):
+        raise InputError(
+            f"quantiles {dict(quantiles)!r} must be positive and rise", remedy="{p50: 1020, p90: 2735, p99: 4142}"
+        )
     if len(lengths) == 1:
         return constant(lengths[0])
     z = np.array([NormalDist().inv_cdf(s) for s in shares])

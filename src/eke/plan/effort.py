@@ -1,7 +1,9 @@
-"""When not all promises can be kept: what is kept instead, by priority. It knows the program; not how recipes come about.
+"""When not all promises can be kept: what is kept instead, by priority. It knows the program; not how recipes come
+about.
 
-First every workload runs at all, on its smallest recipe, the most important ones first; then what is left goes into promises,
-the most important ones first; then into the scenario's objective. Each step keeps what the steps before it reached.
+First every workload runs at all, on its smallest recipe, the most important ones first; then what is left goes into
+promises, the most important ones first; then into the scenario's objective. Each step keeps what the steps before it
+reached.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from eke.cost import FloatArray
-from eke.plan import solve
+from eke.plan import branches
 from eke.plan.program import Problem, Program
 from eke.plan.solve import Outcome
 
@@ -33,11 +35,11 @@ def optimise(program: Program, objective: FloatArray, seconds: float) -> Outcome
     for aim in aims:
         if not aim.any():
             continue
-        reached = solve.optimise(program, aim, bounds, seconds=seconds / len(aims), gap=1e-4)
+        reached = branches.optimise(program, aim, bounds, seconds=seconds / len(aims), gap=1e-4)
         if reached.x is None:
             continue
         program = _at_least(program, aim, float(aim @ reached.x))
-    return solve.optimise(program, objective, bounds, seconds=seconds, gap=2e-3)
+    return branches.optimise(program, objective, bounds, seconds=seconds, gap=2e-3)
 
 
 def _running(program: Program, priority: int) -> FloatArray:

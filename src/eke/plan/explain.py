@@ -1,7 +1,7 @@
 """Why the plan is as it is, in a few lines: who trains, who serves, and where that is not "strong trains, weak serves".
 
-Comparative advantage: what matters is not how fast a chip does a thing, but how much faster than it does the other things.
-It reads a finished plan and its recipes; it changes no number.
+Comparative advantage: what matters is not how fast a chip does a thing, but how much faster than it does the other
+things. It reads a finished plan and its recipes; it changes no number.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def _basis(plan: Plan) -> list[str]:
     guessed = chips.get("guessed", 0.0) / sum(chips.values()) if chips else 0.0
     if guessed < 0.005:
         return []
-    return [f"{guessed:.0%} of the chips are planned on guessed speeds, on the slow side of them: eke calibrate makes them measured."]
+    return [
+        f"{guessed:.0%} of the chips are planned on guessed speeds, on the slow side of them: eke calibrate makes them measured."
+    ]
 
 
 def by_kind(plan: Plan) -> dict[str, dict[str, float]]:
@@ -46,7 +48,11 @@ def by_kind(plan: Plan) -> dict[str, dict[str, float]]:
 
 
 def _best(problem: Problem, pool: str, workload: str, models: frozenset[str] | None = None) -> Recipe | None:
-    found = [r for r in problem.recipes if r.pool == pool and r.workload == workload and (models is None or r.model in models)]
+    found = [
+        r
+        for r in problem.recipes
+        if r.pool == pool and r.workload == workload and (models is None or r.model in models)
+    ]
     return max(found, key=lambda r: r.rate / r.units, default=None)
 
 
@@ -56,7 +62,9 @@ def _exceptions(plan: Plan, problem: Problem) -> list[str]:
     if not jobs:
         return []
     job = jobs[0]
-    trains = {p.name: r.rate / r.units * problem.per_chip[p.name] for p in plan.pools if (r := _best(problem, p.name, job))}
+    trains = {
+        p.name: r.rate / r.units * problem.per_chip[p.name] for p in plan.pools if (r := _best(problem, p.name, job))
+    }
     ranked = sorted(trains, key=lambda p: -trains[p])
     if len(ranked) < 2:
         return []
@@ -87,8 +95,12 @@ def _strong_serves(plan: Plan, problem: Problem, strong: str, weak: list[str], t
             if theirs is None:
                 ratios.append(f"no recipe holds on {other}")
             else:
-                ratios.append(f"{_per_chip(problem, mine) / _per_chip(problem, theirs):.1f}x {other} (training: {trains[strong] / trains[other]:.1f}x)")
-        lines.append(f"{strong} trains best and still serves {workload} on up to {chips:g} chips: one there serves it {', '.join(ratios)}.")
+                ratios.append(
+                    f"{_per_chip(problem, mine) / _per_chip(problem, theirs):.1f}x {other} (training: {trains[strong] / trains[other]:.1f}x)"
+                )
+        lines.append(
+            f"{strong} trains best and still serves {workload} on up to {chips:g} chips: one there serves it {', '.join(ratios)}."
+        )
     return lines
 
 
@@ -96,7 +108,9 @@ def _per_chip(problem: Problem, r: Recipe) -> float:
     return r.rate / r.units * problem.per_chip[r.pool]
 
 
-def _weak_trains(plan: Plan, problem: Problem, pool: str, strong: str, trains: dict[str, float], used: dict[str, dict[str, float]]) -> str:
+def _weak_trains(
+    plan: Plan, problem: Problem, pool: str, strong: str, trains: dict[str, float], used: dict[str, dict[str, float]]
+) -> str:
     jobs = sorted({p.workload for p in plan.placements if p.pool == pool and p.kind == "train"})
     behind = trains[strong] / trains[pool]
     serves = []

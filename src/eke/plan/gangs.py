@@ -19,7 +19,8 @@ from eke.plan.scenario import Train
 CHIP_FAILURES_S = 1000 / 6.5 * 86400 * 8
 """Seconds between failures of one chip: 6.5 failures per 1,000 node-days of 8 GPUs (Meta RSC-1, arXiv 2410.21680)."""
 RECOVERY_S = 720.0
-"""From a failure to the next step: 12 minutes, estimated (restarts of 68 min by hand, Unicron, to 17 s of warm start, FT-HSDP)."""
+"""From a failure to the next step: 12 minutes, estimated (restarts of 68 min by hand, Unicron, to 17 s of warm
+start, FT-HSDP)."""
 CHECKPOINT_S = 1800.0
 """Between two checkpoints; estimated."""
 MOVE_S = 180.0
@@ -41,14 +42,17 @@ _STANDS_IN: dict[Precision, tuple[Precision, ...]] = {"bf16": ("bf16", "fp16"), 
 
 
 def recipes(workload: Train, site: Site) -> list[Recipe]:
-    """Gangs of the workload alone at a site, each size in its fastest layout, larger ones only where they are faster."""
+    """Gangs of the workload alone at a site, each size in its fastest layout, larger ones only where they are
+    faster.
+    """
     return _gangs(workload, site, 1.0, None)
 
 
 def parts(workload: Train, site: Site, share: float, link: float | None) -> list[Recipe]:
     """Gangs that work through `share` of each step while other pools do the rest, in step with them.
 
-    Gradients of all weights cross between the pools once each way, over the link (bytes/s per chip) of the gang's own chips.
+    Gradients of all weights cross between the pools once each way, over the link (bytes/s per chip) of the gang's own
+    chips.
     """
     return _gangs(workload, site, share, link or UNKNOWN_LINK)
 
@@ -58,15 +62,21 @@ def _gangs(workload: Train, site: Site, share: float, link: float | None) -> lis
     sequences = max(1, round(workload.global_batch * share / workload.sequence))
     if not cpu and not any(p in site.chip.flops for p in _STANDS_IN[workload.precision]):
         return []
-    table, micro, count = _rows(layouts.training(workload.architecture, site, sequences), sequences, CPU_MICRO_BATCHES if cpu else MICRO_BATCHES)
+    table, micro, count = _rows(
+        layouts.training(workload.architecture, site, sequences), sequences, CPU_MICRO_BATCHES if cpu else MICRO_BATCHES
+    )
     if not len(table.tp):
         return []
-    cost = site.cost(workload.architecture, Variant(workload.precision, 16.0, workload.precision, 16.0, None), training=True)
+    cost = site.cost(
+        workload.architecture, Variant(workload.precision, 16.0, workload.precision, 16.0, None), training=True
+    )
     batch = (count * micro * table.dp * workload.sequence).astype(float)
     times, memory = cost.training(table, micro, workload.sequence, batch, workload.precision)
     gang = table.tp * table.pp * table.dp
     nodes = np.ceil(gang / site.per_node) * site.per_node
-    units = np.where(cpu, gang, np.where(gang <= site.per_node, _next_divisor(gang, site.per_node), nodes)).astype(np.int64)
+    units = np.where(cpu, gang, np.where(gang <= site.per_node, _next_divisor(gang, site.per_node), nodes)).astype(
+        np.int64
+    )
     seconds = times.seconds * cost.interval[1]
     if link is not None:
         crossing = 2 * GRADIENT_BYTES * workload.architecture.parameters / (link * gang)
@@ -87,7 +97,9 @@ def _gangs(workload: Train, site: Site, share: float, link: float | None) -> lis
 
 
 def _rows(table: Layouts, sequences: int, micro_batches: tuple[int, ...]) -> tuple[Layouts, IntArray, IntArray]:
-    """Each layout with each micro-batch, and the whole micro-batches a rank takes; those whose batch is the wanted one or nearly."""
+    """Each layout with each micro-batch, and the whole micro-batches a rank takes; those whose batch is the wanted
+    one or nearly.
+    """
     n = len(table.tp)
     micro = np.repeat(np.array(micro_batches), n)
     table = take(table, np.tile(np.arange(n), len(micro_batches)))

@@ -1,4 +1,5 @@
-"""Ways to lay a model over units: which degrees of tensor, pipeline, data and expert parallelism are worth asking about.
+"""Ways to lay a model over units: which degrees of tensor, pipeline, data and expert parallelism are worth asking
+about.
 
 It knows shapes and counts; how fast or whether it fits, the cost model says.
 """
@@ -9,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from eke.cost import Layouts
+from eke.cost import IntArray, Layouts
 from eke.models.architecture import Architecture
 from eke.plan.recipes import Site
 
@@ -37,7 +38,9 @@ def serving(architecture: Architecture, site: Site) -> Layouts:
     cpu, experts = site.chip.kind == "cpu", experts_of(architecture)
     pipelines = (1,) if cpu else tuple(p for p in PIPELINES[:4] if p <= architecture.layers)
     rows = []
-    for tp, pp, dp in product(tensor_degrees(architecture, site), pipelines, EXPERT_DATA if experts and not cpu else (1,)):
+    for tp, pp, dp in product(
+        tensor_degrees(architecture, site), pipelines, EXPERT_DATA if experts and not cpu else (1,)
+    ):
         if (dp > 1 and pp > 1) or not _places(tp * pp * dp, site):
             continue
         rows += [(tp, pp, ep, dp) for ep in sorted({1, tp * dp}) if ep == 1 or (experts and experts % ep == 0)]
@@ -75,10 +78,14 @@ def _expert_degrees(experts: int, ranks: int, site: Site) -> list[int]:
 
 
 def _places(units: int, site: Site) -> bool:
-    """Whether a replica fits the pool, in a part of a node that divides it or in whole nodes; on a lone CPU in any part."""
+    """Whether a replica fits the pool, in a part of a node that divides it or in whole nodes; on a lone CPU in any
+    part.
+    """
     if site.chip.kind == "cpu" and site.units <= site.per_node:
         return units <= site.units
-    return units <= site.units and (site.per_node % units == 0 if units <= site.per_node else units % site.per_node == 0)
+    return units <= site.units and (
+        site.per_node % units == 0 if units <= site.per_node else units % site.per_node == 0
+    )
 
 
 def table(rows: list[tuple[int, int, int, int]]) -> Layouts:
@@ -87,6 +94,6 @@ def table(rows: list[tuple[int, int, int, int]]) -> Layouts:
     return Layouts(columns[0], columns[1], columns[2], columns[3])
 
 
-def take(layouts: Layouts, rows: object) -> Layouts:
+def take(layouts: Layouts, rows: IntArray) -> Layouts:
     """Some rows of a table, in that order."""
-    return Layouts(layouts.tp[rows], layouts.pp[rows], layouts.ep[rows], layouts.dp[rows])  # type: ignore[index]
+    return Layouts(layouts.tp[rows], layouts.pp[rows], layouts.ep[rows], layouts.dp[rows])

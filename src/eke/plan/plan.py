@@ -1,4 +1,6 @@
-"""A plan: who does what, with its bound and its prices; written to a file and read back. It knows no solver and no cost model."""
+"""A plan: who does what, with its bound and its prices; written to a file and read back. It knows no solver and no
+cost model.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +127,9 @@ class Plan:
         """Write the plan file, whole or not at all."""
         path = Path(path)
         try:
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8") as file:
+            with tempfile.NamedTemporaryFile(
+                "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
+            ) as file:
                 json.dump(self.to_dict(), file, indent=1, ensure_ascii=False)
                 file.write("\n")
                 file.flush()
@@ -133,7 +137,9 @@ class Plan:
             Path(file.name).chmod(0o644)
             Path(file.name).replace(path)
         except OSError as error:
-            raise InputError(f"plan {str(path)!r} cannot be written", why=error.strerror or "", remedy="choose another place") from error
+            raise InputError(
+                f"plan {str(path)!r} cannot be written", why=error.strerror or "", remedy="choose another place"
+            ) from error
         return path
 
     def _repr_html_(self) -> str:
@@ -151,13 +157,21 @@ def read(path: str | Path) -> Plan:
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"plan {str(path)!r} cannot be read", why=str(error), remedy="make one: eke plan SCENARIO --save plan.json") from error
+        raise InputError(
+            f"plan {str(path)!r} cannot be read", why=str(error), remedy="make one: eke plan SCENARIO --save plan.json"
+        ) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise InputError(f"{str(path)!r} is not a plan", why=f"its format is not {FORMAT}", remedy="eke plan SCENARIO --save plan.json")
+        raise InputError(
+            f"{str(path)!r} is not a plan",
+            why=f"its format is not {FORMAT}",
+            remedy="eke plan SCENARIO --save plan.json",
+        )
     try:
         return from_dict(document)
     except (KeyError, TypeError) as error:
-        raise InputError(f"plan {str(path)!r} is incomplete", why=str(error), remedy="make it again with eke plan") from error
+        raise InputError(
+            f"plan {str(path)!r} is incomplete", why=str(error), remedy="make it again with eke plan"
+        ) from error
 
 
 def from_dict(d: Mapping[str, Any]) -> Plan:

@@ -10,14 +10,15 @@ import numpy as np
 
 from eke.cost import FloatArray
 from eke.fleet.pool import Fleet
-from eke.plan import assemble, effort, gangs, program, reasons, serving, solve, steady
-from eke.plan.plan import Plan
+from eke.plan import assemble, branches, effort, gangs, program, reasons, serving, solve, steady
+from eke.plan.plan import Conflict, Plan
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe, Site, at, sites, units, units_per_chip
 from eke.plan.scenario import Scenario, Serve, Train, Workload
 
 LARGER = 1.25
-"""Gangs are asked about up to this many times their pool's size: none of them is planned, but they tell what more chips are worth."""
+"""Gangs are asked about up to this many times their pool's size: none of them is planned, but they tell what more
+chips are worth."""
 
 Progress = Callable[[str], None]
 
@@ -50,8 +51,12 @@ def make(
     holding = replace(problem, recipes=tuple(r for r in problem.recipes if r.holds))
     built = program.build(holding)
     goal = aim(built)
-    outcome = solve.optimise(built, goal.combined, built.promised(goal.promises), seconds=seconds, gap=GAP)
-    conflicts = ()
+    outcome = branches.optimise(built, goal.combined, built.promised(goal.promises), seconds=seconds, gap=GAP)
+    if outcome.x is None and not outcome.proven:
+        outcome = branches.optimise(
+            built, goal.combined, built.promised(goal.promises), seconds=5 * seconds, gap=10 * GAP
+        )
+    conflicts: tuple[Conflict, ...] = ()
     if outcome.x is None:
         say("looking for what cannot hold together")
         conflicts = reasons.conflicts(scenario, built, lambda s, names: pose(s, only=names))
@@ -63,7 +68,11 @@ def make(
         outcome = replace(outcome, x=steady.settle(built, goal.primary, outcome.x, seconds / 3))
     solved = time.perf_counter()
     took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
-    prices = solve.relax(built, goal.combined, built.promised(goal.promises, larger=True)) if outcome.x is not None else outcome.relaxed
+    prices = (
+        solve.relax(built, goal.combined, built.promised(goal.promises, larger=True))
+        if outcome.x is not None
+        else outcome.relaxed
+    )
     return assemble.plan(scenario, built, goal, replace(outcome, relaxed=prices), conflicts, took)
 
 
@@ -145,8 +154,12 @@ def _recipes(workload: Workload, site: Site, pools: tuple[str, ...]) -> list[Rec
     return at(found, allowed)
 
 
-def _joint(w: Train, fleet: Fleet, places: Sequence[tuple[Site, tuple[str, ...]]], alone: Sequence[Recipe]) -> list[Recipe]:
-    """Parts of gangs over several pools. Each pool's share of a step is what it would do if every pool of its group joined in."""
+def _joint(
+    w: Train, fleet: Fleet, places: Sequence[tuple[Site, tuple[str, ...]]], alone: Sequence[Recipe]
+) -> list[Recipe]:
+    """Parts of gangs over several pools. Each pool's share of a step is what it would do if every pool of its group
+    joined in.
+    """
     best: dict[str, float] = {}
     for r in alone:
         if r.workload == w.name and r.units <= units(fleet.pool(r.pool)):
@@ -157,7 +170,9 @@ def _joint(w: Train, fleet: Fleet, places: Sequence[tuple[Site, tuple[str, ...]]
         for site, pools in places:
             for pool in (p for p in pools if p in group):
                 link = min(_link(fleet, pool, other) for other in group if other != pool)
-                mine = gangs.parts(w, replace(site, units=int(units(fleet.pool(pool)) * LARGER)), best[pool] / total, link)
+                mine = gangs.parts(
+                    w, replace(site, units=int(units(fleet.pool(pool)) * LARGER)), best[pool] / total, link
+                )
                 found += [replace(r, pool=pool, joint="+".join(group)) for r in mine]
     return found
 

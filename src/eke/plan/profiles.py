@@ -1,8 +1,9 @@
-"""Shapes of a day: how a workload's rate moves over 24 hours, as multiples of its peak. It knows no clock and no workload.
+"""Shapes of a day: how a workload's rate moves over 24 hours, as multiples of its peak. It knows no clock and no
+workload.
 
-    flat           the same rate all day
-    evening-peak   consumer chat: mean of each hour over 14 days of ServeGen's `language/m-small` (Alibaba, 2025), peak 1
-    office-day     guessed: people who type between nine and six, with lunch; nobody published such a day
+flat           the same rate all day
+evening-peak   consumer chat: mean of each hour over 14 days of ServeGen's `language/m-small` (Alibaba, 2025), peak 1
+office-day     guessed: people who type between nine and six, with lunch; nobody published such a day
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""The integer program of a plan: rows and columns as sparse arrays. It knows recipes and demands; no solver and no latency.
+"""The integer program of a plan: rows and columns as sparse arrays. It knows recipes and demands; no solver and no
+latency.
 
-Symbols, as in docs/design/plan.md. Indices: p pool, s serve or batch workload, j training job, r recipe, g answers of equal
-model and quality, t slot (equal slots of a day are one, with its share w_t of the day).
+Symbols, as in docs/design/plan.md. Indices: p pool, s serve or batch workload, j training job, r recipe, g answers of
+equal model and quality, t slot (equal slots of a day are one, with its share w_t of the day).
 
-    x[r,t]  replicas, integer          z[r,·]  the gang of a job: one size all day, or (z[r,t]) another size each slot, binary
-                                       a[g,·]  whether the gang is made of parts in several pools of group g
+    x[r,t]  replicas, integer          z[r,·]  the gang of a job: one size all day, or (z[r,t]) another size each slot,
+                                       binary a[g,·]  whether the gang is made of parts in several pools of group g
     y[s,g,t] requests/s answered by g  d[s,t], d[j]  what is missing of a promise
     u[p]    units set aside            o[s,t]  whether a workload runs at all (best effort only)
 
@@ -43,7 +44,8 @@ class Problem:
 
     Attributes:
         units: of each pool, that can be planned on. per_chip: parts one chip of the pool is shared out in.
-        weights: share of the day of each class of equal slots. slots: of each class, the slots of the day it stands for.
+        weights: share of the day of each class of equal slots. slots: of each class, the slots of the day it stands
+        for.
         demand: requests/s of each serve workload by class.
     """
 
@@ -106,7 +108,8 @@ class Program:
     def promised(self, names: Sequence[str] | None = None, *, larger: bool = False) -> tuple[FloatArray, FloatArray]:
         """Column bounds in which the promises of `names` (default: all) must be kept in full.
 
-        With `larger` also parts of gangs that are larger than their pool: a relaxation for prices, in which gangs come in any size.
+        With `larger` also parts of gangs that are larger than their pool: a relaxation for prices, in which gangs come
+        in any size.
         """
         upper = self.upper.copy()
         if larger:
@@ -199,7 +202,11 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
             missing[w.name], scaled[w.name] = _total(sheet, problem, runs, mine, of.rate, goal)
             if isinstance(w, Train):
                 _one_gang(sheet, problem, runs, mine, classes)
-    started = {w.name: _started(sheet, runs, of.workload == i, classes) for i, w in enumerate(problem.workloads)} if best_effort else {}
+    started = (
+        {w.name: _started(sheet, runs, of.workload == i, classes) for i, w in enumerate(problem.workloads)}
+        if best_effort
+        else {}
+    )
     return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started)
 
 
@@ -227,7 +234,9 @@ class _Of:
 def _runs(sheet: _Sheet, problem: Problem) -> Columns:
     """Replicas x[r,t], whole-day gangs z[r], and, if the day has several kinds of slot, gangs z[r,t]."""
     classes = len(problem.weights)
-    recipe, slot, most = [], [], []
+    recipe: list[int] = []
+    slot: list[int] = []
+    most: list[float] = []
     for i, r in enumerate(problem.recipes):
         whole = float(problem.units[r.pool] // r.units)
         spans = list(range(classes)) if r.kind != "train" else [-1] if classes == 1 else [-1, *range(classes)]
@@ -239,9 +248,16 @@ def _runs(sheet: _Sheet, problem: Problem) -> Columns:
 
 
 def _serve(
-    sheet: _Sheet, problem: Problem, w: Serve, runs: Columns, mine: Bools, answered: dict[tuple[str, str, float], IntArray]
+    sheet: _Sheet,
+    problem: Problem,
+    w: Serve,
+    runs: Columns,
+    mine: Bools,
+    answered: dict[tuple[str, str, float], IntArray],
 ) -> tuple[IntArray, tuple[IntArray, FloatArray]]:
-    """Rows answer, demand, share and quality of one serve workload; its missing columns, and the rows that grow with it."""
+    """Rows answer, demand, share and quality of one serve workload; its missing columns, and the rows that grow with
+    it.
+    """
     wanted, classes = problem.demand[w.name], len(problem.weights)
     demand = sheet.row(wanted, wanted, classes)
     missing = sheet.column(classes, wanted)
@@ -316,7 +332,8 @@ def _started(sheet: _Sheet, runs: Columns, mine: Bools, classes: int) -> int:
 
 def _close(
     sheet: _Sheet, problem: Problem, of: _Of, runs: Columns, aside: dict[str, int], missing: dict[str, IntArray],
-    answered: dict[tuple[str, str, float], IntArray], scaled: dict[str, tuple[IntArray, FloatArray]], wanted: dict[str, FloatArray],
+    answered: dict[tuple[str, str, float], IntArray], scaled: dict[str, tuple[IntArray, FloatArray]], wanted: dict[str,
+    FloatArray],
     started: dict[str, int],
 ) -> Program:  # fmt: skip
     progress, value, used = np.zeros(sheet.width), np.zeros(sheet.width), np.zeros(sheet.width)

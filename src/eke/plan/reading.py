@@ -24,14 +24,25 @@ from eke.plan import profiles, traces
 from eke.plan.distribution import Distribution, constant, from_quantiles
 from eke.plan.scenario import Alternative, Arrival, Batch, Generations, Scenario, Serve, Slo, Traffic, Train, Workload
 from eke.plan.sections import (
-    WORKLOADS, BatchSection, FleetSection, GenerationsSection, InlineChip, LengthsSection, PoolSection, Section,
-    ServeSection, Top, TrafficSection, TrainSection,
+    WORKLOADS,
+    BatchSection,
+    FleetSection,
+    GenerationsSection,
+    InlineChip,
+    LengthsSection,
+    PoolSection,
+    Section,
+    ServeSection,
+    Top,
+    TrafficSection,
+    TrainSection,
 )  # fmt: skip
 
 S = TypeVar("S", bound=Section)
 
 NODES_DOWN = 0.02
-"""Share of nodes down at a time: 6.5 failures per 1,000 node-days (Meta RSC-1, arXiv 2410.21680) times three days to mend
+"""Share of nodes down at a time: 6.5 failures per 1,000 node-days (Meta RSC-1, arXiv 2410.21680) times three days to
+mend
 one (estimated). Rounded to whole nodes, so that small pools lose none."""
 
 
@@ -45,8 +56,10 @@ def load(path: str | Path) -> Scenario:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", "") or str(error)
-        raise InputError(f"scenario {str(path)!r} cannot be read", why=why, remedy="give the path of a scenario file") from error
+        why = str(getattr(error, "strerror", "")) or str(error)
+        raise InputError(
+            f"scenario {str(path)!r} cannot be read", why=why, remedy="give the path of a scenario file"
+        ) from error
     return parse(text, path)
 
 
@@ -86,7 +99,9 @@ class _Reader:
         slots = top.slots if top else 24
         detected = document.get("fleet") == "detect"
         fleet = _detect() if detected else self.fleet(document.get("fleet")) if "fleet" in document else None
-        workloads = [self.workload(w, i, slots, top is not None) for i, w in enumerate(raw if isinstance(raw, list) else [])]
+        workloads = [
+            self.workload(w, i, slots, top is not None) for i, w in enumerate(raw if isinstance(raw, list) else [])
+        ]
         kept = tuple(w for w in workloads if w is not None)
         if top and fleet:
             self.names(kept, fleet, detected=detected)
@@ -130,7 +145,9 @@ class _Reader:
     def pool(self, p: PoolSection, where: str) -> Pool | None:
         chip = _inline(p.chip) if isinstance(p.chip, InlineChip) else self.attempt(f"{where}.chip", chips.chip, p.chip)
         if p.reserved > p.nodes:
-            self.wrong.append(InputError(f"{where}.reserved: {p.reserved} of {p.nodes} nodes", remedy=f"{where}.reserved: 0"))
+            self.wrong.append(
+                InputError(f"{where}.reserved: {p.reserved} of {p.nodes} nodes", remedy=f"{where}.reserved: 0")
+            )
         if chip is None:
             return None
         available = p.available if p.available is not None else available_by_default(p.nodes)
@@ -141,7 +158,9 @@ class _Reader:
         where = f"workloads[{index}]"
         if len(kinds) != 1 or not isinstance(value, Mapping):
             has = " and ".join(kinds) or "none"
-            self.wrong.append(InputError(f"{where}: has {has} of serve, train, batch; exactly one names it", remedy="serve: chat"))
+            self.wrong.append(
+                InputError(f"{where}: has {has} of serve, train, batch; exactly one names it", remedy="serve: chat")
+            )
             return None
         where += f" ({value[kinds[0]]})"
         section = self.section(WORKLOADS[kinds[0]], value, where)
@@ -159,7 +178,9 @@ class _Reader:
         beside = self.path.parent / name if self.path and name.endswith(".json") else None
         return models.architecture(str(beside) if beside and beside.exists() else name)
 
-    def serve(self, s: ServeSection, architecture: Architecture | None, where: str, slots: int, slots_known: bool) -> Serve | None:
+    def serve(
+        self, s: ServeSection, architecture: Architecture | None, where: str, slots: int, slots_known: bool
+    ) -> Serve | None:
         alternatives = []
         for i, a in enumerate(s.alternatives):
             found = self.attempt(f"{where}.alternatives[{i}].model", self.architecture, a.model)
@@ -186,7 +207,10 @@ class _Reader:
     def traffic(self, t: TrafficSection, where: str, slots: int, slots_known: bool) -> Traffic | None:
         if (t.trace is None) == (t.rate is None or t.lengths is None):
             self.wrong.append(
-                InputError(f"{where}: needs rate and lengths, or trace", remedy="rate: 20/s, lengths: {prompt: {p50: 1020}, output: {p50: 129}}")
+                InputError(
+                    f"{where}: needs rate and lengths, or trace",
+                    remedy="rate: 20/s, lengths: {prompt: {p50: 1020}, output: {p50: 129}}",
+                )
             )
             return None
         profile: Any = t.profile or "flat"
@@ -234,12 +258,18 @@ class _Reader:
 
     def unique(self, where: str, names: list[str]) -> None:
         for name in sorted({n for n in names if names.count(n) > 1}):
-            self.wrong.append(InputError(f"{where}: {name!r} is there {names.count(name)} times", remedy="give each its own name"))
+            self.wrong.append(
+                InputError(f"{where}: {name!r} is there {names.count(name)} times", remedy="give each its own name")
+            )
 
     def known(self, where: str, kind: str, name: str, names: list[str]) -> None:
         if name not in names:
             error = UnknownName(kind, name, names)
-            self.wrong.append(InputError(f"{where}: {error.what}", why=error.why or f"there are {', '.join(names)}", remedy=error.remedy))
+            self.wrong.append(
+                InputError(
+                    f"{where}: {error.what}", why=error.why or f"there are {', '.join(names)}", remedy=error.remedy
+                )
+            )
 
 
 def available_by_default(nodes: int) -> float:
@@ -299,7 +329,10 @@ def _explain(model: type[Section], error: Any, where: str) -> InputError:
     holder, key = _holder(model, loc), str(loc[-1]) if loc else ""
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, holder.model_fields, n=3, cutoff=0.5)
-        return InputError(f"{path}: no such key", why=f"near: {', '.join(near)}" if near else f"known: {', '.join(holder.model_fields)}")
+        return InputError(
+            f"{path}: no such key",
+            why=f"near: {', '.join(near)}" if near else f"known: {', '.join(holder.model_fields)}",
+        )
     fields = holder.model_fields.get(key)
     example = f"{key}: {fields.examples[0]}" if fields is not None and fields.examples else ""
     if error["type"] == "missing":

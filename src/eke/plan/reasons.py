@@ -1,7 +1,7 @@
 """Why not: the fewest promises that cannot hold together, the pools they fight over, and the cheapest ways out.
 
-A deletion filter on the relaxation: a promise that can go without making the rest possible is not to blame. It knows the
-program; it asks for other recipes through a function, never for them by itself.
+A deletion filter on the relaxation: a promise that can go without making the rest possible is not to blame. It knows
+the program; it asks for other recipes through a function, never for them by itself.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from math import ceil
 import numpy as np
 
 from eke import units as quantities
+from eke.cost import FloatArray
 from eke.fleet.pool import Pool
+from eke.plan import branches, solve
 from eke.plan import program as programs
-from eke.plan import solve
 from eke.plan.plan import Conflict
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import units_per_chip
@@ -26,6 +27,7 @@ Pose = Callable[[Scenario, tuple[str, ...]], Problem]
 LARGER = 64
 """A pool is tried at up to this many times its size (and at least 16 nodes more) before more of it is no way out."""
 LATENCIES = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+LATENCY_WORDS = {"ttft_s": "TTFT", "tpot_s": "TPOT"}
 CHECK_S = 2.0
 
 
@@ -43,7 +45,7 @@ def conflicts(scenario: Scenario, program: Program, pose: Pose) -> tuple[Conflic
     return tuple(found)
 
 
-def possible(program: Program, names: Sequence[str], bounds: tuple[np.ndarray, np.ndarray] | None = None) -> bool:  # type: ignore[type-arg]
+def possible(program: Program, names: Sequence[str], bounds: tuple[FloatArray, FloatArray] | None = None) -> bool:
     """Whether these promises hold together in the relaxation."""
     nothing = np.zeros(len(program.lower))
     return solve.relax(program, nothing, bounds or program.promised(list(names))).value is not None
@@ -54,7 +56,7 @@ def holds(problem: Problem) -> bool:
     built = programs.build(replace(problem, recipes=tuple(r for r in problem.recipes if r.holds)))
     if not built.problem.recipes:
         return False
-    return solve.optimise(built, np.zeros(len(built.lower)), built.promised(), seconds=CHECK_S).x is not None
+    return branches.optimise(built, np.zeros(len(built.lower)), built.promised(), seconds=CHECK_S).x is not None
 
 
 def _irreducible(program: Program, names: Sequence[str]) -> list[str]:
@@ -70,12 +72,19 @@ def _irreducible(program: Program, names: Sequence[str]) -> list[str]:
 
 def _conflict(scenario: Scenario, program: Program, names: list[str], pose: Pose) -> Conflict:
     workloads = [w for w in scenario.workloads if w.name in names]
-    usable = [p.name for p in scenario.fleet.pools if any(r.pool == p.name and r.workload in names for r in program.problem.recipes)]
+    usable = [
+        p.name
+        for p in scenario.fleet.pools
+        if any(r.pool == p.name and r.workload in names for r in program.problem.recipes)
+    ]
     barred = [w for w in workloads if not any(r.workload == w.name for r in program.problem.recipes)]
     reached = {w.name: _most(program, w.name, names) for w in workloads if w not in barred}
     reason = _reason(workloads, barred, usable, reached)
     small = replace(scenario, workloads=tuple(workloads))
-    repairs = [*_more_nodes(small, names, pose), *_less(small, names, pose, reached), *_later(small, names, pose)]
+    if barred:
+        repairs = _barred(small, names, pose)
+    else:
+        repairs = [*_more_nodes(small, names, pose), *_less(small, names, pose, reached), *_later(small, names, pose)]
     return Conflict(tuple(names), tuple(usable) or tuple(p.name for p in scenario.fleet.pools), reason, tuple(repairs))
 
 
@@ -86,13 +95,52 @@ def _most(program: Program, name: str, names: Sequence[str]) -> float:
     return 0.0 if relaxed.value is None else max(0.0, 1.0 + relaxed.value)
 
 
+def _barred(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:
+    """Ways out when a promise has no recipe at all: a pool large enough, or a looser latency with whatever else that
+    takes."""
+    found = _more_nodes(scenario, names, pose)
+    for w in (w for w in scenario.workloads if isinstance(w, Serve)):
+        for field, word in LATENCY_WORDS.items():
+            for factor in LATENCIES:
+                looser = _looser(scenario, w, field, factor)
+                problem = pose(looser, tuple(names))
+                if not any(r.workload == w.name and r.holds for r in problem.recipes):
+                    continue
+                change = _latency(w, field, word, factor)
+                built = programs.build(replace(problem, recipes=tuple(r for r in problem.recipes if r.holds)))
+                reached = {n: _most(built, n, names) for n in names}
+                more = (
+                    [] if holds(problem) else [*_more_nodes(looser, names, pose), *_less(looser, names, pose, reached)]
+                )
+                found += [f"{change} and {m}" for m in more] if more else [change] * holds(problem)
+                break
+    return found
+
+
+def _looser(scenario: Scenario, w: Serve, field: str, factor: float) -> Scenario:
+    slo: Slo = replace(w.slo, **{field: getattr(w.slo, field) * factor})
+    return replace(
+        scenario, workloads=tuple(replace(w, slo=slo) if v.name == w.name else v for v in scenario.workloads)
+    )
+
+
+def _latency(w: Serve, field: str, word: str, factor: float) -> str:
+    now = getattr(w.slo, field)
+    return f"{w.name} with {word} {quantities.show_seconds(now * factor)} instead of {quantities.show_seconds(now)}"
+
+
 def _reason(workloads: list[Workload], barred: list[Workload], pools: list[str], reached: dict[str, float]) -> str:
     if barred:
-        return "; ".join(f"no recipe for {_wants(w)} on any pool: it does not fit, or no batch is small enough for its latency" for w in barred)
+        return "; ".join(
+            f"no recipe for {_wants(w)} on any pool: it does not fit, or no batch is small enough for its latency"
+            for w in barred
+        )
     where = ", ".join(pools)
     if len(workloads) == 1:
-        return f"all of {where} together keep {quantities.show_fraction(reached[workloads[0].name])} of {_wants(workloads[0])}"
-    said = "; ".join(f"with the others kept, {quantities.show_fraction(reached[w.name])} of {_wants(w)}" for w in workloads)
+        return f"all of {where} together keep {quantities.show_fraction(reached[workloads[0].name])} of
+    {_wants(workloads[0])}" said = "; ".join(
+        f"with the others kept, {quantities.show_fraction(reached[w.name])} of {_wants(w)}" for w in workloads
+    )
     return f"each holds alone on {where}, not together: {said}"
 
 
@@ -101,8 +149,8 @@ def _wants(w: Workload) -> str:
     if isinstance(w, Serve):
         peak = max(w.traffic.rates)
         return (
-            f"{w.name} ({peak:.4g} requests/s of {w.model} within {quantities.show_seconds(w.slo.ttft_s)} to the first token "
-            f"and {quantities.show_seconds(w.slo.tpot_s)} a token)"
+            f"{w.name} ({peak:.4g} requests/s of {w.model} within {quantities.show_seconds(w.slo.ttft_s)} to the first
+            token " f"and {quantities.show_seconds(w.slo.tpot_s)} a token)"
         )
     if isinstance(w, Train):
         by = f" in {quantities.show_seconds(w.deadline_s)}" if w.deadline_s else ""
@@ -119,7 +167,12 @@ def _more_nodes(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:
         nodes = _nodes(scenario, pool, names, pose)
         if nodes:
             chips = nodes * pool.chips_per_node
-            found.append((chips, f"{nodes} more {pool.chip.name} node{'s' if nodes > 1 else ''} in {pool.name} ({chips} chips)"))
+            found.append(
+                (
+                    chips,
+                    f"{nodes} more {pool.chip.name} node{'s' if nodes > 1 else ''} in {pool.name} ({chips} chip{'s' if
+                chips > 1 else ''})", )
+            )
     return [text for _, text in sorted(found)]
 
 
@@ -186,9 +239,10 @@ def _offer(w: Workload, share: float) -> str:
         return f"{w.name} at {w.traffic.rate_per_s * share:.3g}/s instead of {w.traffic.rate_per_s:.3g}/s"
     if isinstance(w, Train):
         assert w.deadline_s is not None
-        return f"{w.name} in {quantities.show_seconds(w.deadline_s / share)} instead of {quantities.show_seconds(w.deadline_s)}"
-    assert isinstance(w, Batch)
-    return f"{w.name} at {quantities.show_count(w.tokens_per_day * share)} tokens a day instead of {quantities.show_count(w.tokens_per_day)}"
+        return f"{w.name} in {quantities.show_seconds(w.deadline_s / share)} instead of
+    {quantities.show_seconds(w.deadline_s)}" assert isinstance(w, Batch)
+    return f"{w.name} at {quantities.show_count(w.tokens_per_day * share)} tokens a day instead of
+    {quantities.show_count(w.tokens_per_day)}"
 
 
 def _later(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:
@@ -197,12 +251,9 @@ def _later(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:
     for w in scenario.workloads:
         if not isinstance(w, Serve):
             continue
-        for field, word in (("ttft_s", "TTFT"), ("tpot_s", "TPOT")):
+        for field, word in LATENCY_WORDS.items():
             for factor in LATENCIES:
-                bound = getattr(w.slo, field) * factor
-                slo: Slo = replace(w.slo, **{field: bound})
-                looser = tuple(replace(v, slo=slo) if v is w else v for v in scenario.workloads)
-                if holds(pose(replace(scenario, workloads=looser), tuple(names))):
-                    found.append(f"{w.name} with {word} {quantities.show_seconds(bound)} instead of {quantities.show_seconds(getattr(w.slo, field))}")
+                if holds(pose(_looser(scenario, w, field, factor), tuple(names))):
+                    found.append(_latency(w, field, word, factor))
                     break
     return found

@@ -1,4 +1,5 @@
-"""A recipe: one way to run a workload on a pool, the chips it takes and what it gives. Knows no demand and no other recipe.
+"""A recipe: one way to run a workload on a pool, the chips it takes and what it gives. Knows no demand and no other
+recipe.
 
 `serving` makes those of serve and batch workloads, `gangs` those of training; here is what they have in common:
 the noun, the engines, and the filter that keeps only recipes some plan could want.
@@ -35,7 +36,8 @@ class Recipe:
 
     Attributes:
         units: chips one replica occupies (cores on a CPU), in whole nodes where it spans nodes.
-        rate: what one replica gives: requests/s (serve, batch) or tokens/s (train), on the pessimistic side of the model.
+        rate: what one replica gives: requests/s (serve, batch) or tokens/s (train), on the pessimistic side of the
+        model.
         quality: share of the demanded model's score that its answers keep; None: nobody published it.
         chunk: prompt tokens one iteration reads at most.
         context: tokens of cache one replica holds.
@@ -122,7 +124,12 @@ def sites(pools: Iterable[Pool]) -> list[tuple[Site, tuple[str, ...]]]:
     alike: list[tuple[Site, list[str]]] = []
     for pool in pools:
         parts = units_per_chip(pool.chip)
-        here = Site(pool.chip.core() if pool.chip.kind == "cpu" else pool.chip, pool.chips_per_node * parts, pool.scale_out, units(pool))
+        here = Site(
+            pool.chip.core() if pool.chip.kind == "cpu" else pool.chip,
+            pool.chips_per_node * parts,
+            pool.scale_out,
+            units(pool),
+        )
         for i, (site, names) in enumerate(alike):
             if replace(site, units=0) == replace(here, units=0):
                 alike[i] = (replace(site, units=max(site.units, here.units)), [*names, pool.name])
@@ -135,8 +142,8 @@ def sites(pools: Iterable[Pool]) -> list[tuple[Site, tuple[str, ...]]]:
 def undominated(recipes: Sequence[Recipe], *, by_quality: bool) -> list[Recipe]:
     """Recipes without those that whole copies of another replace, all but `SLIGHT` of what they give.
 
-    r is dropped for s when floor(units_r / units_s) copies of s give as much: they fit wherever r fits. With `by_quality`, s must
-    answer at least as well.
+    r is dropped for s when floor(units_r / units_s) copies of s give as much: they fit wherever r fits. With
+    `by_quality`, s must answer at least as well.
     """
     kept: list[Recipe] = []
     for r in sorted(recipes, key=lambda r: (r.units, -r.rate)):

@@ -6,12 +6,13 @@ It checks each value by itself; whether names exist and values agree is asked by
 from __future__ import annotations
 
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from eke import units
 from eke.errors import UnitError
+from eke.figures import Precision
 
 
 def _quantity(kind: str, *, above: float | None = None, least: float | None = None, most: float | None = None) -> Any:
@@ -47,11 +48,15 @@ def _flops(value: object) -> object:
 
 
 Name = Annotated[str, BeforeValidator(_name)]
-Bytes, Bandwidth = _quantity("bytes", above=0), _quantity("bytes_per_s", above=0)
-Seconds, Tokens = _quantity("seconds", above=0), _quantity("tokens", above=0)
-Rate, Share = _quantity("per_s", least=0), _quantity("fraction", least=0, most=1)
-Hit = _quantity("fraction", least=0, most=0.99)
-FlopPerS, Growth = _quantity("flop_per_s", above=0), _quantity("fraction_per_s", least=0)
+if TYPE_CHECKING:
+    Bytes = Bandwidth = Seconds = Tokens = Rate = Share = Quality = Hit = FlopPerS = Growth = Watts = float
+else:
+    Bytes, Bandwidth = _quantity("bytes", above=0), _quantity("bytes_per_s", above=0)
+    Seconds, Tokens = _quantity("seconds", above=0), _quantity("tokens", above=0)
+    Rate, Share = _quantity("per_s", least=0), _quantity("fraction", least=0, most=1)
+    Quality, Hit = _quantity("fraction", above=0, most=1.5), _quantity("fraction", least=0, most=0.99)
+    FlopPerS, Growth = _quantity("flop_per_s", above=0), _quantity("fraction_per_s", least=0)
+    Watts = _quantity("watts", above=0)
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Some = Annotated[int, Field(ge=1, le=10**9)]
 Quantiles = Annotated[dict[str, Tokens] | Tokens, Field(union_mode="left_to_right")]
@@ -76,11 +81,11 @@ class InlineChip(Section):
     name: Name = Field(examples=["my-chip"])
     memory: Bytes = Field(examples=["64 GB"])
     memory_bandwidth: Bandwidth = Field(examples=["1.6 TB/s"])
-    flops: Annotated[dict[Literal["fp32", "tf32", "fp16", "bf16", "fp8", "int8", "fp4", "int4"], FlopPerS], BeforeValidator(_flops)] = Field(
+    flops: Annotated[dict[Precision, FlopPerS], BeforeValidator(_flops)] = Field(
         min_length=1, examples=["{bf16: 300 TFLOPS}"]
     )
     scale_up: ScaleUp | None = None
-    tdp: _quantity("watts", above=0) | None = None  # type: ignore[valid-type]
+    tdp: Watts | None = None
 
 
 class PoolSection(Section):
@@ -143,7 +148,7 @@ class AlternativeSection(Section):
     """A smaller model that may take a share."""
 
     model: str = Field(examples=["Hunyuan-7B-Instruct"])
-    quality: _quantity("fraction", above=0, most=1.5) = Field(examples=[0.94])  # type: ignore[valid-type]
+    quality: Quality = Field(examples=[0.94])
     share: Share = Field(examples=["60%"])
 
 
@@ -237,4 +242,3 @@ class Top(Section):
 WORKLOADS: dict[str, type[ServeSection] | type[TrainSection] | type[BatchSection]] = {
     "serve": ServeSection, "train": TrainSection, "batch": BatchSection,
 }  # fmt: skip
-

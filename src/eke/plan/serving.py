@@ -103,11 +103,17 @@ def _filtered(found: Sequence[Recipe], floor: float, enough: float) -> list[Reci
     holding = [r for r in found if r.holds] or list(found)
     mixed = any(r.quality is not None and r.quality < floor for r in holding)
     models = dict.fromkeys(r.model for r in holding)
-    return [r for m in models for r in undominated(_worthwhile([r for r in holding if r.model == m], enough), by_quality=mixed)]
+    return [
+        r
+        for m in models
+        for r in undominated(_worthwhile([r for r in holding if r.model == m], enough), by_quality=mixed)
+    ]
 
 
 def _worthwhile(found: list[Recipe], enough: float) -> list[Recipe]:
-    """Without recipes that give far less a chip than the best one, unless a single replica answers everything (`enough`)."""
+    """Without recipes that give far less a chip than the best one, unless a single replica answers everything
+    (`enough`).
+    """
     best = max(r.rate / r.units for r in found)
     return [r for r in found if r.rate >= enough or r.rate / r.units >= POOR * best]
 

@@ -1,4 +1,6 @@
-"""A plan as tables for people: rows of plain values that the command line and a notebook print. It computes nothing new."""
+"""A plan as tables for people: rows of plain values that the command line and a notebook print. It computes nothing
+new.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,14 @@ from html import escape
 from typing import Any
 
 from eke import units
-from eke.plan.plan import Kept, Plan, Placement
+from eke.plan.plan import Kept, Placement, Plan
 
 
 def html(plan: Plan) -> str:
     """The plan as HTML tables."""
-    return f"<h4>{escape(headline(plan))}</h4>" + "".join(_table(rows) for rows in (pools(plan), promises(plan), placements(plan)) if rows)
+    return f"<h4>{escape(headline(plan))}</h4>" + "".join(
+        _table(rows) for rows in (pools(plan), promises(plan), placements(plan)) if rows
+    )
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
@@ -27,7 +31,16 @@ def headline(plan: Plan) -> str:
     if o.value is None or o.bound is None or o.gap is None:
         return f"{plan.scenario}: no plan keeps all promises"
     kind = "at least" if o.name == "fewest-chips" else "at most"
-    return f"{plan.scenario}: {o.name} {o.value:,.5g} {o.unit}; any plan on this stock: {kind} {o.bound:,.5g} (gap {o.gap:.2%})"
+    scaled = o.unit.startswith("PFLOP/s")
+    return f"{plan.scenario}: {_amount(o.value, o.unit)}; any plan on this stock: {kind} {
+        _amount(o.bound, o.unit if scaled else '')
+    } (gap {o.gap:.2%})"
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit.startswith("PFLOP/s"):
+        return units.show_flop_per_s(value * 1e15) + unit.removeprefix("PFLOP/s")
+    return f"{value:,.5g} {unit}".rstrip()
 
 
 def spread(values: Iterable[float]) -> str:
@@ -62,8 +75,10 @@ def placements(plan: Plan) -> list[dict[str, Any]]:
         p, hours = same[0], {q.slot for q in same}
         rows.append(
             {
-                "workload": p.workload, "pool": p.pool, "slots": "all" if len(hours) == plan.slots else f"{len(hours)}/{plan.slots}",
-                "chips": spread(q.chips for q in same), "model": p.model, "variant": p.variant, "recipe": recipe(max(same, key=lambda q: q.chips)),
+                "workload": p.workload, "pool": p.pool, "slots": "all" if len(hours) == plan.slots else
+                f"{len(hours)}/{plan.slots}",
+                "chips": spread(q.chips for q in same), "model": p.model, "variant": p.variant, "recipe":
+                recipe(max(same, key=lambda q: q.chips)),
                 "capacity": _capacity(same), "basis": p.basis,
             }
         )  # fmt: skip
@@ -87,14 +102,18 @@ def _capacity(same: Sequence[Placement]) -> str:
         least, most = (units.show_count(f(q.capacity["tokens_per_s"] for q in same)) for f in (min, max))
         return f"{least if least == most else f'{least}–{most}'} tokens/s"
     rate = f"{spread(q.capacity['requests_per_s'] for q in same)}/s"
-    return rate if p.kind == "batch" else f"{rate}, TTFT {units.show_seconds(p.capacity['ttft_s'])}, TPOT {units.show_seconds(p.capacity['tpot_s'])}"
+    return (
+        rate
+        if p.kind == "batch"
+        else f"{rate}, TTFT {units.show_seconds(p.capacity['ttft_s'])}, TPOT {units.show_seconds(p.capacity['tpot_s'])}"
+    )
 
 
 def promises(plan: Plan) -> list[dict[str, Any]]:
     """A row a workload: what was promised, what is done, what it costs."""
     return [
-        {"workload": w.name, "kind": w.kind, "promise": _promise(w), "kept": "yes" if w.met else "NO", "result": _result(w), "price per M tokens": f"{w.price_per_million_tokens:.3g}"}
-        for w in plan.workloads
+        {"workload": w.name, "kind": w.kind, "promise": _promise(w), "kept": "yes" if w.met else "NO", "result":
+        _result(w), "price per M tokens": f"{w.price_per_million_tokens:.3g}"} for w in plan.workloads
     ]  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 The only file that touches HiGHS. It knows rows and columns; not what they mean.
 
-Bound. Let L be the relaxation's value and r_k ≥ 0 what one unit of an integer column k that the relaxation leaves at 0 costs
-there at least (its reduced cost). A plan that uses a column left out of the integer program reaches at most L - min r_k; one
-that does not reaches at most the integer program's own bound B. So no plan at all exceeds max(B, L - min r_k), nor L.
+Bound. Let L be the relaxation's value and r_k ≥ 0 what one unit of an integer column k that the relaxation leaves at 0
+costs there at least (its reduced cost). A plan that uses a column left out of the integer program reaches at most L -
+min r_k; one that does not reaches at most the integer program's own bound B. So no plan at all exceeds max(B, L - min
+r_k), nor L.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def optimise(
     if relaxed.value is None:
         return Outcome(None, -np.inf, -np.inf, relaxed, proven=True)
     cost = np.maximum(-relaxed.reduced, 0.0)
-    left_out = _left_out(program, relaxed, cost)
+    left_out = _left_out(program.integer & (bounds[1] > bounds[0]), relaxed, cost)
     upper = np.where(left_out, bounds[0], bounds[1])
     x, value, bound, exhausted = _search(program, objective, (bounds[0], upper), seconds, gap)
     if x is None and left_out.any():
@@ -80,14 +81,13 @@ def optimise(
     return Outcome(x, value, min(relaxed.value, max(bound, outside)), relaxed, proven=x is None and exhausted)
 
 
-def _left_out(program: Program, relaxed: Relaxed, cost: FloatArray) -> Bools:
-    """Integer columns the relaxation leaves at 0, but for the cheapest `KEPT` of all."""
-    idle = program.integer & (relaxed.x < 1e-9)
-    spare = int(program.integer.sum()) - KEPT
+def _left_out(free: Bools, relaxed: Relaxed, cost: FloatArray) -> Bools:
+    """Of the `free` integer columns those the relaxation leaves at 0, but for the cheapest `KEPT` of all."""
+    idle = free & (relaxed.x < 1e-9)
+    spare = min(int(free.sum()) - KEPT, int(idle.sum()))
     left_out = np.zeros(len(cost), dtype=bool)
     if spare > 0:
-        order = np.argsort(np.where(idle, cost, -1.0))
-        left_out[order[-min(spare, int(idle.sum())) :]] = True
+        left_out[np.argsort(np.where(idle, cost, -1.0))[-spare:]] = True
     return left_out
 
 
@@ -124,7 +124,7 @@ def _model(program: Program, objective: FloatArray, bounds: tuple[FloatArray, Fl
     if integer.any():
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         lp.integrality_ = [kinds[int(i)] for i in integer]
-    h = highspy.Highs()
+    h: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     h.setOptionValue("output_flag", False)
     h.passModel(lp)
     return h

@@ -1,8 +1,8 @@
 """The same promises and objective, told simply: few recipes, the same ones all day, no chip in use that need not be.
 
-The solver stops when a better objective is no longer possible; among the many plans that reach it, this picks one that a person
-would. With training fixed, a relaxation with one more column v[r] ≥ x[r,t] for each recipe finds those whose peaks cost the fewest
-chips; on these alone the integer program is small. It changes neither objective nor promises.
+The solver stops when a better objective is no longer possible; among the many plans that reach it, this picks one that
+a person would. With training fixed, a relaxation with one more column v[r] ≥ x[r,t] for each recipe finds those whose
+peaks cost the fewest chips; on these alone the integer program is small. It changes neither objective nor promises.
 """
 
 from __future__ import annotations

@@ -57,7 +57,9 @@ def read(path: Path) -> Trace:
     time = next((c for c in COLUMNS if rows and c in rows[0]), None)
     if time is None or len(rows) < 2:
         known = "; ".join(f"{t}, {p}, {o}" for t, (p, o, _) in COLUMNS.items())
-        raise InputError(f"trace {str(path)!r} has {len(rows)} requests and no known columns", remedy=f"use columns {known}")
+        raise InputError(
+            f"trace {str(path)!r} has {len(rows)} requests and no known columns", remedy=f"use columns {known}"
+        )
     prompt, output, unit = COLUMNS[time]
     try:
         seconds = np.array([_seconds(row[time], unit) for row in rows])

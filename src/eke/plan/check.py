@@ -1,0 +1,150 @@
+"""Re-checks a plan against its scenario by plain arithmetic. Shares no code with the program that made it; knows no
+solver.
+
+What it asks of a plan: no pool is used beyond its chips in any slot; replicas fill nodes without remainder; what is
+called met is met by the capacity placed; shares of smaller models and the quality of answers keep their limits; each
+training job is one gang at a time; and memory holds what the recipe says, by a count of weights and cache alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from eke.models.architecture import Architecture
+from eke.models.variant import variants
+from eke.plan.plan import Placement, Plan
+from eke.plan.scenario import Scenario, Serve, Train
+
+ROUNDING = 1e-6
+
+
+def faults(plan: Plan, scenario: Scenario) -> list[str]:
+    """Everything that is wrong with a plan; empty when nothing is."""
+    if not plan.placements:
+        met = [w.name for w in plan.workloads if w.met and any(w.demand_rps or (w.tokens_per_s or 0.0,))]
+        return [f"{name} is called met and nothing runs" for name in met]
+    return [
+        *_chips(plan, scenario),
+        *_nodes(plan, scenario),
+        *_memory(plan, scenario),
+        *_promises(plan, scenario),
+        *_gangs(plan),
+    ]
+
+
+def _chips(plan: Plan, scenario: Scenario) -> list[str]:
+    used: dict[tuple[str, int], float] = defaultdict(float)
+    for p in plan.placements:
+        used[p.pool, p.slot] += p.chips
+    wrong = []
+    for pool in scenario.fleet.pools:
+        room = pool.plannable_nodes * pool.chips_per_node
+        stated = next(u for u in plan.pools if u.name == pool.name).used_chips
+        for slot in range(scenario.slots):
+            if used[pool.name, slot] > room + ROUNDING:
+                wrong.append(f"{pool.name} in slot {slot}: {used[pool.name, slot]:g} chips used of {room}")
+            if abs(used[pool.name, slot] - stated[slot]) > 1e-3:
+                wrong.append(
+                    f"{pool.name} in slot {slot}: {stated[slot]:g} chips stated, {used[pool.name, slot]:g} placed"
+                )
+    return wrong
+
+
+def _nodes(plan: Plan, scenario: Scenario) -> list[str]:
+    wrong = []
+    for p in plan.placements:
+        pool = scenario.fleet.pool(p.pool)
+        each, node = p.chips_per_replica, pool.chips_per_node
+        whole = each % node == 0 if each > node else pool.chip.kind == "cpu" or node % each == 0
+        if not whole or abs(p.chips - p.replicas * each) > ROUNDING * max(1.0, p.chips):
+            wrong.append(
+                f"{p.workload} on {p.pool}: {p.replicas} replicas of {each:g} chips on nodes of {node} do not make {p.chips:g}"
+            )
+    return wrong
+
+
+def _memory(plan: Plan, scenario: Scenario) -> list[str]:
+    wrong = []
+    for key in {(p.workload, p.pool, p.model, p.variant, p.chips_per_replica): p for p in plan.placements}.values():
+        held, room = _least_bytes(key, scenario), scenario.fleet.pool(key.pool).chip.memory * key.chips_per_replica
+        if held > room:
+            wrong.append(f"{key.workload} on {key.pool}: {held:.3g} bytes of weights and cache in {room:.3g}")
+    return wrong
+
+
+def _least_bytes(p: Placement, scenario: Scenario) -> float:
+    """Bytes a replica cannot do without: weights (training: with gradient and optimizer state), and one sequence's
+    cache.
+    """
+    architecture = _architecture(p, scenario)
+    if p.kind == "train":
+        return architecture.parameters * (2.0 + 2.0 + 12.0 / int(p.recipe["dp"]))
+    bits = variants(architecture)[p.variant]
+    return (
+        architecture.parameters * bits.weight_bits / 8
+        + architecture.kv_values(float(p.recipe["context"]) / int(p.recipe["max_batch"])) * bits.kv_bits / 8
+    )
+
+
+def _architecture(p: Placement, scenario: Scenario) -> Architecture:
+    w = next(w for w in scenario.workloads if w.name == p.workload)
+    others = {a.model: a.architecture for a in w.alternatives} if isinstance(w, Serve) else {}
+    return others.get(p.model, w.architecture)
+
+
+def _promises(plan: Plan, scenario: Scenario) -> list[str]:
+    wrong = []
+    for w in scenario.workloads:
+        mine = [p for p in plan.placements if p.workload == w.name]
+        met = next(k for k in plan.workloads if k.name == w.name).met
+        if w.pools is not None and any(p.pool not in w.pools for p in mine):
+            wrong.append(f"{w.name} stands in a pool it may not use")
+        if isinstance(w, Serve):
+            wrong += _serve(w, mine, scenario.slots, met)
+            continue
+        name = "tokens_per_s" if isinstance(w, Train) else "requests_per_s"
+        mean = sum(p.capacity[name] for p in mine) / scenario.slots
+        wanted = w.tokens_per_s if isinstance(w, Train) else w.requests_per_s
+        if met and mean < wanted * (1 - 1e-4):
+            wrong.append(f"{w.name} is called met with {mean:g} of {wanted:g} {name}")
+    return wrong
+
+
+def _serve(w: Serve, mine: list[Placement], slots: int, met: bool) -> list[str]:
+    wrong = []
+    for slot in range(slots):
+        here, rate = [p for p in mine if p.slot == slot], w.traffic.rate_per_s * w.traffic.profile[slot]
+        capacity = sum(p.capacity["requests_per_s"] for p in here)
+        if not rate:
+            continue
+        if met and capacity < rate * (1 - 1e-4):
+            wrong.append(f"{w.name} in slot {slot}: called met with {capacity:g} of {rate:g} requests/s")
+        if any(p.share * rate > p.capacity["requests_per_s"] * (1 + 1e-4) for p in here):
+            wrong.append(f"{w.name} in slot {slot}: a recipe is given more than its capacity")
+        if met and any(
+            p.capacity["ttft_s"] > w.slo.ttft_s * 1.02 or p.capacity["tpot_s"] > w.slo.tpot_s * 1.001 for p in here
+        ):
+            wrong.append(f"{w.name} in slot {slot}: called met by a recipe that is late")
+        wrong += _quality(w, here, slot)
+    return wrong
+
+
+def _quality(w: Serve, here: list[Placement], slot: int) -> list[str]:
+    wrong = []
+    for a in w.alternatives:
+        share = sum(p.share for p in here if p.model == a.model)
+        if share > a.share + 1e-4:
+            wrong.append(f"{w.name} in slot {slot}: {a.model} answers {share:.1%}, at most {a.share:.1%}")
+    answered = sum(p.share for p in here)
+    quality = sum(p.share * (w.min_quality if p.quality is None else p.quality) for p in here)
+    if answered > 0 and quality < answered * w.min_quality - 1e-4:
+        wrong.append(f"{w.name} in slot {slot}: quality {quality / answered:.4f} below {w.min_quality}")
+    return wrong
+
+
+def _gangs(plan: Plan) -> list[str]:
+    seen: dict[tuple[str, str, int], int] = defaultdict(int)
+    for p in plan.placements:
+        if p.kind == "train":
+            seen[p.workload, p.pool, p.slot] += p.replicas
+    return [f"{name} in slot {slot}: {n} gangs in {pool}" for (name, pool, slot), n in seen.items() if n > 1]
