@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,9 +81,3 @@ def test_a_folder_without_a_job_is_named(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text('{"name": "x"}')
     with pytest.raises(InputError, match=r"job\.json: model"):
         jobs.read(tmp_path)
-
-
-def test_threads_never_exceed_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pinned process uses the cores it is pinned to, not those of the machine."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3})
-    assert [jobs.usable_threads(n) for n in (1, 2, 64)] == [1, 2, 2]

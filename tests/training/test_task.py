@@ -19,6 +19,7 @@ def test_the_task_starts_the_job_it_wrote(tmp_path: Path) -> None:
     assert made.argv == (sys.executable, "-m", "eke.training", str(folder))
     assert (made.kind, made.restart, made.cpus, made.port) == ("trainer", "on-failure", (1,), None)
     assert made.labels == {"workload": "next-generation", "model": "tiny"}
+    assert made.env == {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     job = jobs.read(folder)
     assert (job.tokens, job.sequence, job.global_batch, job.threads) == (20_000_000, 256, 16_384, 1)
 

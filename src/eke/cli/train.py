@@ -50,6 +50,7 @@ def run(
     from eke.training import shape
     from eke.training.corpus import DEFAULT
     from eke.training.signals import asked
+    from eke.training.threads import usable, wait_asleep
 
     sequence = min(jobs.DEFAULT_SEQUENCE, shape.read(model).max_position_embeddings)
     job = jobs.make(
@@ -57,7 +58,7 @@ def run(
         tokens=round(units.read("tokens", tokens, "--tokens")),
         sequence=sequence,
         global_batch=jobs.DEFAULT_GLOBAL_BATCH // sequence * sequence,
-        threads=jobs.usable_threads(threads or sys.maxsize),
+        threads=usable(threads or sys.maxsize),
         corpus=text,
     )
     folder = folder or home.home() / "train" / (text or DEFAULT).stem
@@ -67,6 +68,7 @@ def run(
         f"with {job.threads} threads in {folder}",
         soft_wrap=True,
     )
+    wait_asleep()
     with asked() as stop:
         from eke.training import loop
 

@@ -15,6 +15,7 @@ from eke.errors import EkeError, InputError, NotInstalled
 from eke.training import job as jobs
 from eke.training.metrics import Step
 from eke.training.signals import asked
+from eke.training.threads import wait_asleep
 from eke.units import show_count, show_seconds
 
 TO_BE_CONTINUED = 75
@@ -50,6 +51,7 @@ def work(folder: Path) -> int:
         if find_spec("torch") is None:
             raise NotInstalled("training", "train")
         reporter = Reporter(jobs.read(folder))
+        wait_asleep()
         from eke.training import loop
 
         done = loop.train(folder, on_step=reporter, stop=stop)

@@ -6,7 +6,6 @@ how it is run (threads, micro-batch, how often it is saved, how long it goes on)
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -161,8 +160,3 @@ def settle(folder: Path, job: Job) -> Job:
     with atomic.replacing(folder / FILE) as partial:
         partial.write_bytes(_JOB.dump_json(job, indent=2) + b"\n")
     return job
-
-
-def usable_threads(wanted: int) -> int:
-    """At most `wanted`, and at most the cores this process may run on."""
-    return max(1, min(wanted, len(os.sched_getaffinity(0))))

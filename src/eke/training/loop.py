@@ -24,6 +24,7 @@ from eke.training.job import Job
 from eke.training.metrics import Step
 from eke.training.model import GPT
 from eke.training.text import Bytes, Text
+from eke.training.threads import usable
 
 HELD_OUT_WINDOWS = 64
 log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ def _source(job: Job) -> Text:
 
 
 def _prepare(threads: int) -> None:
-    torch.set_num_threads(jobs.usable_threads(threads))
+    torch.set_num_threads(usable(threads))
     torch.use_deterministic_algorithms(True)
 
 

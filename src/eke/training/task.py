@@ -7,6 +7,7 @@ from pathlib import Path
 
 from eke.runtime.base import Task
 from eke.training import job
+from eke.training.threads import ENVIRONMENT
 
 # A step must end before the checkpoint is written: seconds on one idle core, several times that on a busy one.
 GRACE_S = 90.0
@@ -42,7 +43,7 @@ def task(
         name=workload_name,
         kind="trainer",
         argv=(sys.executable, "-m", "eke.training", str(place)),
-        env={"OMP_NUM_THREADS": str(threads)},
+        env={"OMP_NUM_THREADS": str(threads), **ENVIRONMENT},
         cpus=cpus,
         restart="on-failure",
         grace_s=GRACE_S,
