@@ -26,6 +26,7 @@ from eke.gateway.metrics import Metrics
 from eke.gateway.refusal import Refusal
 from eke.gateway.relay import Relay
 from eke.gateway.seats import Seats
+from eke.gateway.upstream import Upstream
 from eke.runtime.ledger import Ledger
 from eke.runtime.state import State
 
@@ -57,7 +58,8 @@ class Gateway:
         self._seats = Seats(limits.queue)
         self._metrics = Metrics(self._in_flight, lambda: self._seats.waiting)
         self._meter = Meter(self._metrics, limits)
-        self._relay = Relay(self._seats, self._meter, limits)
+        self._upstream = Upstream(limits)
+        self._relay = Relay(self._seats, self._upstream, self._meter, limits)
         self._directory = Directory(self._seats, limits)
         self._ticking: asyncio.Task[None] | None = None
         self._routes: dict[str, tuple[str, Handler]] = {
@@ -184,7 +186,7 @@ class Gateway:
             )
         self._opened = (state, ledger)
         self._meter.start(ledger)
-        self._relay.start()
+        self._upstream.start()
         await self._directory.start(state)
         self._ticking = asyncio.create_task(self._tick())
 
@@ -200,7 +202,7 @@ class Gateway:
         if self._ticking:
             self._ticking.cancel()
         await self._directory.stop()
-        await self._relay.stop()
+        await self._upstream.stop()
         await asyncio.to_thread(self._meter.stop)
         for opened in self._opened:
             opened.close()

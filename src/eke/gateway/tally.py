@@ -39,6 +39,7 @@ class Tally:
         self._progress = b'"%s":' % dialect.progress.encode() if dialect.progress else b""
         own = _own(dialect, ask)
         self._hidden = "" if own else dialect.key
+        self._mark = b',"%s":{' % self._key if self._key else b""
         self._shows_progress = own
         self._shows_usage = ask.wants_usage
         self._rest = b""
@@ -49,6 +50,10 @@ class Tally:
     def feed(self, chunk: bytes) -> bytes:
         """Bytes of the engine in, whole events for the client out."""
         data = self._rest + chunk if self._rest else chunk
+        if 0 <= data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:  # one whole event, as nearly always
+            self._rest = b""
+            out = self._event(data[:-2])
+            return out + b"\n\n" if out else b""
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
         whole, gap, self._rest = data.rpartition(b"\n\n")
@@ -67,6 +72,9 @@ class Tally:
         return Tokens(output=self._events)
 
     def _event(self, event: bytes) -> bytes:
+        if self._mark and (start := event.find(self._mark)) > 0 and _last_and_flat(event, start):
+            self._last, self.spoken = event, True
+            return event[:start] + b"}" if self._hidden else event
         if event.startswith(DONE):
             self.done = True
             return event
@@ -79,7 +87,7 @@ class Tally:
         if event.startswith(b"error:") or (b'"choices"' not in event and b'"error"' in event):
             self.failed = True
             return b"data:" + event.removeprefix(b"error:").removeprefix(b"data:")
-        if self._key and b'"%s":{' % self._key in event:
+        if self._mark and self._mark in event:
             self._last = event
         elif any(mark in event for mark in _TEXT):
             self._events += 1
@@ -107,6 +115,11 @@ def _load(event: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _last_and_flat(event: bytes, start: int) -> bool:
+    """Whether the object at `start` is plain, ends the event, and the event is one that brings a choice."""
+    return event.endswith(b"}}") and event.find(b"}", start) == len(event) - 2 and _NO_CHOICE[0] not in event
 
 
 def _without(event: bytes, key: str) -> bytes:
