@@ -71,7 +71,7 @@ def test_the_mock_speaks_the_dialect(live: Live) -> None:
     whole = json.loads(ask(port, "/v1/chat/completions", CHAT))
     text = "".join(answer("one two three", 5))
     assert whole["choices"][0]["message"]["content"] == text
-    assert whole["usage"]["prompt_tokens"], whole["usage"]["completion_tokens"] == (3, 5)
+    assert (whole["usage"]["prompt_tokens"], whole["usage"]["completion_tokens"]) == (3, 5)
     wish = {"stream": True, "stream_options": {"include_usage": True}, **engine("mock").EXACT_USAGE}
     *pieces, end, count = events(ask(port, "/v1/chat/completions", CHAT | wish))
     assert "".join(piece["choices"][0]["delta"]["content"] for piece in pieces) == text
@@ -115,7 +115,7 @@ def test_a_missing_engine_is_said_plainly(live: Live, monkeypatch: pytest.Monkey
 
 @pytest.mark.e2e
 def test_the_real_engine_serves_and_returns(live: Live) -> None:
-    """llama.cpp answers with exact counts in every piece, is healed after SIGKILL, and finishes its answer on SIGTERM."""
+    """llama.cpp counts exactly in every piece, is healed after SIGKILL, and finishes its answer on SIGTERM."""
     pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
     weights = home.models() / WEIGHTS.name if (home.models() / WEIGHTS.name).is_file() else WEIGHTS
     if not weights.is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,4 +35,9 @@ def usage(
     if output is Format.table and not rows:
         talk.print("no requests yet")
     else:
-        show(document, rows, output, rows_table([{**row, "seconds": round(row["seconds"], 1)} for row in rows]))
+        show(document, rows, output, rows_table([_short(row) for row in rows]))
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """A row that fits a terminal: tokens without the word, what is under way and seconds left to the other formats."""
+    return {key.removesuffix("_tokens"): value for key, value in row.items() if key not in ("running", "seconds")}
