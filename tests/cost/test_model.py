@@ -177,7 +177,7 @@ def test_8_bits_double_the_rate_where_the_chip_can(
 
 
 def test_a_slow_link_costs_tensor_ranks_most(llama_70b: Architecture, h100: Chip, bf16: Variant) -> None:
-    """An H800 (less than half the link) is an H100 alone, slower at prefill with 8 tensor ranks, nearly alike decoding."""
+    """An H800 (half the link) is an H100 alone, slower at prefill with 8 tensor ranks, nearly alike decoding."""
     h800 = replace(h100, name="H800-SXM", scale_up=200e9, relative="H100-SXM")
     fast, slow = (CostModel(llama_70b, chip, bf16) for chip in (h100, h800))
     ratio = slow.prefill(TP, 8192).seconds / fast.prefill(TP, 8192).seconds
