@@ -1,0 +1,43 @@
+"""`eke serve`: the gateway and the console of a run, on one port. `eke up` starts it as one of the run's tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eke.errors import InputError
+
+DRAIN_S = 5  # for streams still open when it is asked to stop
+
+
+def serve(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or its name.")],
+    port: Annotated[int, typer.Option(help="Where to listen.")] = 8400,
+    host: Annotated[str, typer.Option(help="On which address; 0.0.0.0 for all.")] = "127.0.0.1",
+) -> None:
+    """Serve a run: /v1 for programs, / for people."""
+    import uvicorn
+
+    from eke.console import app as console
+    from eke.gateway import app as gateway
+
+    folder = _folder(run)
+    served = gateway.build(folder, fallback=console.build(folder))
+    uvicorn.run(
+        served, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
+        timeout_graceful_shutdown=DRAIN_S, server_header=False,
+    )  # fmt: skip
+
+
+def _folder(run: Path) -> Path:
+    """The folder itself, or the run of that name at home."""
+    from eke import home
+
+    for folder in (run, home.run(run.name)):
+        if folder.is_dir():
+            return folder.absolute()
+    raise InputError(
+        f"there is no run at {run}", why=f"neither there nor at {home.run(run.name)}", remedy="start one: `eke up`"
+    )
