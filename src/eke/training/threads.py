@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 # A thread that waits for the others sleeps. By default it spins, and on cores shared with others that costs most of the
-# speed: two threads beside other work made 3,413 tokens/s asleep and 807 spinning (benchmarks/training_speed.py).
+# speed: two threads beside other work made 1,663 and 3,413 tokens/s asleep, 796 and 807 spinning (two runs each).
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
