@@ -82,3 +82,10 @@ def test_weaker_is_the_least_certain() -> None:
     """Measured and guessed together are guessed."""
     assert weaker("measured", "guessed", "modelled") == "guessed"
     assert weaker("measured", "modelled") == "modelled"
+
+
+def test_the_less_is_known_the_wider_the_interval(h100: Chip) -> None:
+    """Own coefficients, a relative's, nobody's: spreads grow in that order."""
+    names = ("H100-SXM", "H800-SXM", "Ascend-910B3")
+    spreads = [profile.find(catalogue.chip(name), "vllm").spread for name in names]
+    assert spreads == sorted(set(spreads))

@@ -27,7 +27,7 @@ from eke.fleet import catalogue
 from eke.fleet.chip import Chip
 
 _SHIPPED = Path(__file__).parent / "profiles"
-LENT = 1.2  # a relative's coefficients are this much less certain
+LENT, UNKNOWN = 1.2, 1.5  # how much wider the spread is with a relative's coefficients, and with nobody's
 _ORDER: tuple[Basis, ...] = ("guessed", "modelled", "measured")
 
 
@@ -152,27 +152,24 @@ def find(chip: Chip, engine: str) -> Profile:
         UnknownName: an engine family without coefficients.
     """
     default = _read(_SHIPPED / "default.yaml")
-    if engine not in default["engines"]:
-        known = default["engines"]
+    known = default["engines"]
+    if engine not in known:
         raise UnknownName("engine family", engine, known, remedy=f"one of {', '.join(sorted(known))}")
-    values: dict[str, Any] = dict(default["kinds"]["cpu" if chip.kind == "cpu" else "accelerator"])
-    basis: Basis = "guessed"
-    own: Mapping[str, Any] = {}
-    for name in _relatives(chip):
-        if (found := _shipped(name)) is not None:
-            own, basis = found, "modelled"
-            break
-    values |= own.get("kernels", {})
-    values |= default["engines"][engine]
+    values: dict[str, Any] = default["kinds"]["cpu" if chip.kind == "cpu" else "accelerator"] | {"basis": "guessed"}
+    found = next(filter(None, map(_shipped, _relatives(chip))), None)
+    if found is not None:
+        values |= found["kernels"] | {"basis": "modelled"}
+    values |= known[engine]
     if chip.kind == "cpu":
         values |= default["on_cpu"].get(engine, {})
-    if engine in own.get("engines", {}):
-        values |= own["engines"][engine]
-        basis = "measured" if own.get("chip") == chip.name else "modelled"
-    if own and own["chip"] != chip.name:
-        values["spread"] *= LENT
-    source = own.get("source") or default["source"]
-    return build(values | {"chip": chip.name, "engine": engine, "basis": values.get("basis", basis), "source": source})
+    if found is not None and engine in found.get("engines", {}):
+        values |= found["engines"][engine] | {"basis": "measured"}
+    if found is not None and found["chip"] != chip.name:
+        values |= {"basis": weaker(values["basis"], "modelled"), "spread": values["spread"] * LENT}
+    elif values["basis"] == "guessed":
+        values["spread"] *= UNKNOWN
+    source = (found or default)["source"]
+    return build(values | {"chip": chip.name, "engine": engine, "source": source})
 
 
 def build(values: Mapping[str, Any]) -> Profile:
