@@ -88,3 +88,15 @@ def dense_configs(draw: st.DrawFn) -> dict[str, object]:
         "sliding_window": draw(st.sampled_from([None, 8, 4096])),
         "tie_word_embeddings": draw(st.booleans()),
     }
+
+
+@st.composite
+def mangled(draw: st.DrawFn, text: str) -> str:
+    """A text with one to three of its words replaced by something unexpected."""
+    words = text.split(" ")
+    odd = st.sampled_from(["", "-1", "0", "1e400", "nan", "[]", "{}", "null", "true", "§", "10 GB", "3/s", "[1, 2]", "'"])
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(words) - 1))
+        tail = words[at][len(words[at].rstrip(",}]\n")) :]
+        words[at] = draw(odd) + tail
+    return " ".join(words)

@@ -46,7 +46,7 @@ def plan(
         scenario.name, scenario.fleet.digest, not conflicts and x is not None, objective, seconds,
         _pools(scenario, program, outcome, rows), placements, kept, tuple(conflicts),
     )  # fmt: skip
-    return explain.annotated(made, scenario, problem, outcome.relaxed, program)
+    return explain.annotated(made, scenario, problem)
 
 
 def trim(program: Program, x: FloatArray) -> FloatArray:

@@ -41,10 +41,10 @@ from eke.plan.scenario import Slo
 CHUNKS = (512.0, 1024.0, 2048.0, 4096.0, 8192.0)
 SMALLER = 0.01
 """A chunk half as long is taken when it costs no more than this share of the rate: answers then come more evenly."""
-IN_FLIGHT = 0.25 * 4.0 ** np.arange(7)
-"""Mean requests in flight that are tried first; then the best one times each of the first `FINER` factors, then of
-the second."""
-FINER = (4.0 ** (np.arange(1, 6) / 6), 4.0 ** (np.arange(1, 5) / 30))
+IN_FLIGHT: FloatArray = np.geomspace(0.25, 1024.0, 7)
+"""Mean requests in flight that are tried first; then, for each chunk length, the best times each of the first `FINER`
+factors; then, for each layout, the best of all times each of the second."""
+FINER = ((4.0 ** (np.arange(1, 6) / 6), True), (4.0 ** (np.arange(1, 5) / 30), False))
 BUSY = 0.95
 """Most of its time a replica may spend reading prompts, promises aside."""
 STABLE = 0.7
@@ -120,15 +120,17 @@ def capacity(cost: CostModel, layouts: Layouts, of: Load, chunks: tuple[float, .
     )
     shape = (n, len(IN_FLIGHT), len(chunks))
     row = np.broadcast_to(np.arange(n)[:, None, None], shape).ravel()
-    b = np.broadcast_to(IN_FLIGHT[None, :, None], shape).ravel()
+    b: FloatArray = np.broadcast_to(IN_FLIGHT[None, :, None], shape).ravel()
     chunk = np.broadcast_to(np.array(chunks), shape).ravel()
     points = _points(cost, layouts, of, room, row, b, chunk)
-    for factors in FINER:
-        found = _best(points, of, n)
-        found = found[found >= 0]
-        b = (points.b[found][:, None] * factors[None, :]).ravel()
-        row, chunk = (np.repeat(a[found], len(factors)) for a in (points.row, points.chunk))
-        points = _joined(points, _points(cost, layouts, of, room, row, b, chunk))
+    for factors, of_each_chunk in FINER:
+        group = (
+            points.row * len(chunks) + np.searchsorted(np.array(chunks), points.chunk) if of_each_chunk else points.row
+        )
+        found = _best(points, of, group)
+        finer = (points.b[found][:, None] * factors[None, :]).ravel()
+        row, chunk = np.repeat(points.row[found], len(factors)), np.repeat(points.chunk[found], len(factors))
+        points = _joined(points, _points(cost, layouts, of, room, row, finer, chunk))
     return _pick(cost, layouts, of, points, n)
 
 
@@ -136,7 +138,7 @@ def _points(
     cost: CostModel, layouts: Layouts, of: Load, room: FloatArray, row: IntArray, b: FloatArray, chunk: FloatArray
 ) -> _Points:
     """What happens at the working points that fit memory and read less than a chunk an iteration."""
-    slow = cost.interval[1] if of.slo else 1.0
+    slow = cost.interval[1]
     read, written = of.read.mean, of.output.mean
     c = b * read / written
     b_q = b + of.z * np.sqrt(b)
@@ -172,19 +174,17 @@ def _holds(p: _Points, of: Load) -> NDArray[np.bool_]:
     return p.fits & (p.tpot_s <= of.slo.tpot_s) & (p.late <= 1 - of.slo.percentile / 100 + 1e-9)
 
 
-def _best(p: _Points, of: Load, n: int) -> IntArray:
-    """Index of each layout's best point: promise kept before rate, rate before the rest; -1 where nothing fits. [n]"""
+def _best(p: _Points, of: Load, group: IntArray) -> IntArray:
+    """Index of the best point of each group that has any: promise kept before rate, rate before the rest."""
     holds = _holds(p, of)
     bears = p.fits & (p.busy <= STABLE)
     slow = np.maximum(p.tpot_s / of.slo.tpot_s, 1.0) if of.slo else np.ones_like(p.rate)
-    # Three classes, worst first; inside each the highest rate. A point that breaks TPOT counts by how much it breaks it.
+    # Three classes; inside each the highest rate. A point that breaks TPOT counts by how much it breaks it.
     rate = p.rate * (1 - SMALLER * np.log2(p.chunk / CHUNKS[0]))
     worth = np.where(holds, 1e9 + rate, np.where(bears, 1e3 + rate / slow**4, 0.0))
-    order = np.lexsort((worth, p.row))
-    best = np.full(n, -1)
-    best[p.row[order]] = order
-    best[best >= 0] = np.where(worth[best[best >= 0]] > 0, best[best >= 0], -1)
-    return best
+    order = np.lexsort((worth, group))
+    last = order[np.append(np.diff(group[order]) != 0, True)] if len(order) else order
+    return last[worth[last] > 0]
 
 
 def _joined(a: _Points, b: _Points) -> _Points:
@@ -193,9 +193,8 @@ def _joined(a: _Points, b: _Points) -> _Points:
 
 def _pick(cost: CostModel, layouts: Layouts, of: Load, p: _Points, n: int) -> Capacity:
     """The best points as columns over layouts, with the TTFT they reach."""
-    best = _best(p, of, n)
-    has = best >= 0
-    picked = best[has]
+    picked = _best(p, of, p.row)
+    has = p.row[picked]
     columns = {name: np.zeros(n) for name in ("rate", "in_flight", "chunk", "ttft_s", "tpot_s")}
     holds = np.zeros(n, dtype=bool)
     columns["rate"][has], columns["in_flight"][has], columns["chunk"][has] = (
@@ -205,7 +204,7 @@ def _pick(cost: CostModel, layouts: Layouts, of: Load, p: _Points, n: int) -> Ca
     )
     columns["tpot_s"][has], holds[has] = p.tpot_s[picked], _holds(p, of)[picked]
     if of.slo and picked.size:
-        columns["ttft_s"][has] = _ttft(cost, take(layouts, np.flatnonzero(has)), of, p.b[picked], p.chunk[picked])
+        columns["ttft_s"][has] = _ttft(cost, take(layouts, has), of, p.b[picked], p.chunk[picked])
     return Capacity(**columns, holds=holds)
 
 

@@ -57,9 +57,8 @@ def _nodes(plan: Plan, scenario: Scenario) -> list[str]:
         each, node = p.chips_per_replica, pool.chips_per_node
         whole = each % node == 0 if each > node else pool.chip.kind == "cpu" or node % each == 0
         if not whole or abs(p.chips - p.replicas * each) > ROUNDING * max(1.0, p.chips):
-            wrong.append(
-                f"{p.workload} on {p.pool}: {p.replicas} replicas of {each:g} chips on nodes of {node} do not make {p.chips:g}"
-            )
+            of = f"{p.replicas} replicas of {each:g} chips on nodes of {node}"
+            wrong.append(f"{p.workload} on {p.pool}: {of} do not make {p.chips:g}")
     return wrong
 
 

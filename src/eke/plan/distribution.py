@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import fsum
 from statistics import NormalDist
 
@@ -62,11 +63,7 @@ def from_quantiles(quantiles: Mapping[float, float]) -> Distribution:
         InputError: shares outside (0, 1), lengths that are not positive or fall as shares rise.
     """
     shares, lengths = zip(*sorted(quantiles.items()), strict=True)
-    if (
-        not all(0 < s < 1 for s in shares)
-        or lengths[0] <= 0
-        or any(b < a for a, b in zip(lengths, lengths[1:], strict=False))
-    ):
+    if not all(0 < s < 1 for s in shares) or lengths[0] <= 0 or any(b < a for a, b in pairwise(lengths)):
         raise InputError(
             f"quantiles {dict(quantiles)!r} must be positive and rise", remedy="{p50: 1020, p90: 2735, p99: 4142}"
         )

@@ -11,16 +11,15 @@ from dataclasses import replace
 import numpy as np
 
 from eke.plan.plan import Plan
-from eke.plan.program import Problem, Program
+from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
 from eke.plan.scenario import Scenario
-from eke.plan.solve import Relaxed
 
 NOTABLE = 0.03
 """Share of a pool's chips from which an exception is worth a line."""
 
 
-def annotated(plan: Plan, scenario: Scenario, problem: Problem, relaxed: Relaxed, program: Program) -> Plan:
+def annotated(plan: Plan, scenario: Scenario, problem: Problem) -> Plan:
     """The plan with its notes."""
     notes = [*_basis(plan), *(_exceptions(plan, problem) if plan.placements else []), *_spare(plan, scenario, problem)]
     return replace(plan, notes=tuple(notes))
@@ -34,9 +33,7 @@ def _basis(plan: Plan) -> list[str]:
     guessed = chips.get("guessed", 0.0) / sum(chips.values()) if chips else 0.0
     if guessed < 0.005:
         return []
-    return [
-        f"{guessed:.0%} of the chips are planned on guessed speeds, on the slow side of them: eke calibrate makes them measured."
-    ]
+    return [f"{guessed:.0%} of the chips in use are planned on guessed speeds, on the slow side of them."]
 
 
 def by_kind(plan: Plan) -> dict[str, dict[str, float]]:
@@ -95,12 +92,10 @@ def _strong_serves(plan: Plan, problem: Problem, strong: str, weak: list[str], t
             if theirs is None:
                 ratios.append(f"no recipe holds on {other}")
             else:
-                ratios.append(
-                    f"{_per_chip(problem, mine) / _per_chip(problem, theirs):.1f}x {other} (training: {trains[strong] / trains[other]:.1f}x)"
-                )
-        lines.append(
-            f"{strong} trains best and still serves {workload} on up to {chips:g} chips: one there serves it {', '.join(ratios)}."
-        )
+                ahead = _per_chip(problem, mine) / _per_chip(problem, theirs)
+                ratios.append(f"{ahead:.1f}x {other} (training: {trains[strong] / trains[other]:.1f}x)")
+        where = f"{strong} trains best and still serves {workload} on up to {chips:g} chips"
+        lines.append(f"{where}: one there serves it {', '.join(ratios)}.")
     return lines
 
 
@@ -119,7 +114,8 @@ def _weak_trains(
         if w.kind == "serve" and a and b and a.model == b.model:
             serves.append(f"{w.name} {_per_chip(problem, a) / _per_chip(problem, b):.1f}x")
     said = f"; {strong} is ahead by {behind:.1f}x in training and in serving by: {', '.join(serves)}" if serves else ""
-    return f"{pool} trains {', '.join(jobs)} on {used[pool]['train']:.0f} chips in the mean although {strong} trains faster{said}."
+    on = f"{used[pool]['train']:.0f} chips in the mean"
+    return f"{pool} trains {', '.join(jobs)} on {on} although {strong} trains faster{said}."
 
 
 def _spare(plan: Plan, scenario: Scenario, problem: Problem) -> list[str]:

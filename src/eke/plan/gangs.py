@@ -24,8 +24,8 @@ start, FT-HSDP)."""
 CHECKPOINT_S = 1800.0
 """Between two checkpoints; estimated."""
 MOVE_S = 180.0
-"""To stop a gang by a checkpoint and go on with another size: estimated, from NCCL starts of 17 s (warm) to 200 s (cold) at 16,000
-GPUs (FT-HSDP, arXiv 2602.00277)."""
+"""To stop a gang by a checkpoint and go on with another size: estimated, from NCCL starts of 17 s (warm) to
+200 s (cold) at 16,000 GPUs (FT-HSDP, arXiv 2602.00277)."""
 
 BATCH_MAY_DIFFER = 0.02
 """A step may have this share more or fewer sequences than asked for, so that all data ranks have equally many."""

@@ -35,6 +35,7 @@ def make(
     """The plan of a scenario.
 
     Args:
+        scenario: what is owned and owed.
         best_effort: when not all promises can be kept, plan what can be reached, by priority, instead of nothing.
         progress: told in a few words what is being done.
         seconds: for the integer program.

@@ -104,7 +104,7 @@ class _Reader:
         ]
         kept = tuple(w for w in workloads if w is not None)
         if top and fleet:
-            self.names(kept, fleet, detected=detected)
+            self.names(kept, fleet)
         generations = self.generations(top.generations, kept, fleet) if top and top.generations and fleet else None
         if self.wrong or top is None or fleet is None:
             return None
@@ -235,7 +235,7 @@ class _Reader:
         both = [self.attempt(f"{where}.{k}", _distribution, getattr(lengths, k)) for k in ("prompt", "output")]
         return (both[0], both[1]) if None not in both else None
 
-    def names(self, workloads: tuple[Workload, ...], fleet: Fleet, *, detected: bool) -> None:
+    def names(self, workloads: tuple[Workload, ...], fleet: Fleet) -> None:
         """Names that must be unique or known."""
         self.unique("workloads", [w.name for w in workloads])
         pools = [p.name for p in fleet.pools]

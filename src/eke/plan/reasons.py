@@ -97,7 +97,8 @@ def _most(program: Program, name: str, names: Sequence[str]) -> float:
 
 def _barred(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:
     """Ways out when a promise has no recipe at all: a pool large enough, or a looser latency with whatever else that
-    takes."""
+    takes.
+    """
     found = _more_nodes(scenario, names, pose)
     for w in (w for w in scenario.workloads if isinstance(w, Serve)):
         for field, word in LATENCY_WORDS.items():
@@ -137,8 +138,9 @@ def _reason(workloads: list[Workload], barred: list[Workload], pools: list[str],
         )
     where = ", ".join(pools)
     if len(workloads) == 1:
-        return f"all of {where} together keep {quantities.show_fraction(reached[workloads[0].name])} of
-    {_wants(workloads[0])}" said = "; ".join(
+        share = quantities.show_fraction(reached[workloads[0].name])
+        return f"all of {where} together keep {share} of {_wants(workloads[0])}"
+    said = "; ".join(
         f"with the others kept, {quantities.show_fraction(reached[w.name])} of {_wants(w)}" for w in workloads
     )
     return f"each holds alone on {where}, not together: {said}"
@@ -147,11 +149,9 @@ def _reason(workloads: list[Workload], barred: list[Workload], pools: list[str],
 def _wants(w: Workload) -> str:
     """A promise in a user's words."""
     if isinstance(w, Serve):
+        ttft, tpot = quantities.show_seconds(w.slo.ttft_s), quantities.show_seconds(w.slo.tpot_s)
         peak = max(w.traffic.rates)
-        return (
-            f"{w.name} ({peak:.4g} requests/s of {w.model} within {quantities.show_seconds(w.slo.ttft_s)} to the first
-            token " f"and {quantities.show_seconds(w.slo.tpot_s)} a token)"
-        )
+        return f"{w.name} ({peak:.4g} requests/s of {w.model} within {ttft} to the first token and {tpot} a token)"
     if isinstance(w, Train):
         by = f" in {quantities.show_seconds(w.deadline_s)}" if w.deadline_s else ""
         return f"{w.name} ({quantities.show_count(w.tokens)} tokens of {w.model}{by})"
@@ -167,13 +167,13 @@ def _more_nodes(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:
         nodes = _nodes(scenario, pool, names, pose)
         if nodes:
             chips = nodes * pool.chips_per_node
-            found.append(
-                (
-                    chips,
-                    f"{nodes} more {pool.chip.name} node{'s' if nodes > 1 else ''} in {pool.name} ({chips} chip{'s' if
-                chips > 1 else ''})", )
-            )
+            said = f"{_count(nodes, f'more {pool.chip.name} node')} in {pool.name} ({_count(chips, 'chip')})"
+            found.append((chips, said))
     return [text for _, text in sorted(found)]
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}{'s' if n > 1 else ''}"
 
 
 def _nodes(scenario: Scenario, pool: Pool, names: list[str], pose: Pose) -> int | None:
@@ -239,10 +239,11 @@ def _offer(w: Workload, share: float) -> str:
         return f"{w.name} at {w.traffic.rate_per_s * share:.3g}/s instead of {w.traffic.rate_per_s:.3g}/s"
     if isinstance(w, Train):
         assert w.deadline_s is not None
-        return f"{w.name} in {quantities.show_seconds(w.deadline_s / share)} instead of
-    {quantities.show_seconds(w.deadline_s)}" assert isinstance(w, Batch)
-    return f"{w.name} at {quantities.show_count(w.tokens_per_day * share)} tokens a day instead of
-    {quantities.show_count(w.tokens_per_day)}"
+        later, now = quantities.show_seconds(w.deadline_s / share), quantities.show_seconds(w.deadline_s)
+        return f"{w.name} in {later} instead of {now}"
+    assert isinstance(w, Batch)
+    less, now = quantities.show_count(w.tokens_per_day * share), quantities.show_count(w.tokens_per_day)
+    return f"{w.name} at {less} tokens a day instead of {now}"
 
 
 def _later(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:

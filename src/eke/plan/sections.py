@@ -49,7 +49,17 @@ def _flops(value: object) -> object:
 
 Name = Annotated[str, BeforeValidator(_name)]
 if TYPE_CHECKING:
-    Bytes = Bandwidth = Seconds = Tokens = Rate = Share = Quality = Hit = FlopPerS = Growth = Watts = float
+    Bytes = float
+    Bandwidth = float
+    Seconds = float
+    Tokens = float
+    Rate = float
+    Share = float
+    Quality = float
+    Hit = float
+    FlopPerS = float
+    Growth = float
+    Watts = float
 else:
     Bytes, Bandwidth = _quantity("bytes", above=0), _quantity("bytes_per_s", above=0)
     Seconds, Tokens = _quantity("seconds", above=0), _quantity("tokens", above=0)

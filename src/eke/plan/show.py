@@ -32,9 +32,8 @@ def headline(plan: Plan) -> str:
         return f"{plan.scenario}: no plan keeps all promises"
     kind = "at least" if o.name == "fewest-chips" else "at most"
     scaled = o.unit.startswith("PFLOP/s")
-    return f"{plan.scenario}: {_amount(o.value, o.unit)}; any plan on this stock: {kind} {
-        _amount(o.bound, o.unit if scaled else '')
-    } (gap {o.gap:.2%})"
+    value, bound = _amount(o.value, o.unit), _amount(o.bound, o.unit if scaled else "")
+    return f"{plan.scenario}: {value}; any plan on this stock: {kind} {bound} (gap {o.gap:.2%})"
 
 
 def _amount(value: float, unit: str) -> str:

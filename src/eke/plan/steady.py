@@ -68,7 +68,8 @@ def _peaks(program: Program, gang: Bools) -> tuple[Program, FloatArray]:
         program,
         lower=np.append(program.lower, np.zeros(r)), upper=np.append(program.upper, np.full(r, np.inf)),
         integer=np.append(program.integer, np.zeros(r, dtype=bool)),
-        row_lower=np.append(program.row_lower, np.zeros(len(at))), row_upper=np.append(program.row_upper, np.full(len(at), np.inf)),
+        row_lower=np.append(program.row_lower, np.zeros(len(at))),
+        row_upper=np.append(program.row_upper, np.full(len(at), np.inf)),
         rows=np.concatenate([program.rows, rows, rows]), columns=np.concatenate([program.columns, at, n + recipe]),
         entries=np.concatenate([program.entries, -np.ones(len(at)), np.ones(len(at))]),
     )  # fmt: skip

@@ -1,0 +1,49 @@
+"""Scenarios for tests, small enough to plan in a moment."""
+
+from __future__ import annotations
+
+LENGTHS = "{prompt: {p50: 1020, p90: 2735, p99: 4142}, output: {p50: 129, p90: 424, p99: 601}}"
+
+SMALL = f"""
+format: eke.scenario/1
+name: small
+fleet:
+  pools:
+    - {{name: h800, chip: H800-SXM, nodes: 8, scale_out: 400 Gb/s}}
+    - {{name: l20, chip: L20, nodes: 6, scale_out: 100 Gb/s}}
+workloads:
+  - serve: chat
+    model: Qwen3-8B
+    traffic: {{rate: 40/s, profile: office-day, lengths: {LENGTHS}}}
+    slo: {{ttft: 2 s, tpot: 60 ms, percentile: 95}}
+  - train: next
+    model: Qwen3-8B
+    tokens: 100B
+    sequence: 4096
+    global_batch: 2M
+    deadline: 90 d
+    priority: 2
+  - batch: clean
+    model: Qwen3-8B
+    tokens_per_day: 200M
+    lengths: {{prompt: {{p50: 1000}}, output: {{p50: 100}}}}
+objective: train-progress
+slots: 4
+"""
+
+MIXED_QUALITY = f"""
+format: eke.scenario/1
+name: mixed-quality
+fleet: {{pools: [{{name: l20, chip: L20, nodes: 12, scale_out: 100 Gb/s}}]}}
+workloads:
+  - serve: answers
+    model: Qwen3-32B
+    variants: [bf16, int8]
+    alternatives: [{{model: Qwen3-8B, quality: 0.94, share: 60%}}]
+    min_quality: 0.95
+    traffic: {{rate: 15/s, lengths: {LENGTHS}}}
+    slo: {{ttft: 6 s, tpot: 150 ms, percentile: 95}}
+objective: fewest-chips
+"""
+
+TOO_MUCH = SMALL.replace("rate: 40/s", "rate: 4000/s").replace("name: small", "name: too-much")

@@ -1,0 +1,172 @@
+"""Whole plans: checked again by other arithmetic, on reference scenarios, small ones and mangled ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from tests import strategies
+from tests.plan.scenarios import MIXED_QUALITY, SMALL, TOO_MUCH
+
+import eke
+from eke.errors import InputError
+from eke.fleet.chip import Chip
+from eke.fleet.pool import Fleet, Pool
+from eke.plan import check, load, make, parse, planner
+from eke.plan.explain import by_kind
+from eke.plan.plan import Plan
+
+CPU = Chip("two-cores", "me", {"fp32": 2e11, "bf16": 4e11, "int8": 8e11}, 16e9, 2e10, kind="cpu", cores=2)
+
+
+@pytest.fixture(scope="module")
+def small() -> Plan:
+    """The plan of the small scenario."""
+    return make(parse(SMALL))
+
+
+def test_small_plan_keeps_everything(small: Plan) -> None:
+    """All promises are kept, nothing is wrong on a second look, and the bound is near."""
+    assert small.feasible
+    assert check.faults(small, parse(SMALL)) == []
+    assert all(w.met for w in small.workloads)
+    assert small.objective.value is not None
+    assert small.objective.bound is not None
+    assert small.objective.value <= small.objective.bound
+    assert (small.objective.gap or 0.0) <= 0.01
+
+
+def test_more_chips_never_make_it_worse() -> None:
+    """Two more nodes train at least as fast."""
+    less, more = (make(parse(SMALL.replace("nodes: 8,", f"nodes: {n},"))) for n in (8, 10))
+    assert less.objective.value is not None
+    assert more.objective.value is not None
+    assert more.objective.value >= less.objective.value * (1 - 1e-3)
+
+
+def test_smaller_models_answer_within_their_share() -> None:
+    """An alternative takes work off the larger model, no more than its share, and the mean quality stays above the floor."""
+    scenario = parse(MIXED_QUALITY)
+    plan = make(scenario)
+    assert plan.feasible
+    assert check.faults(plan, scenario) == []
+    shares = {m: sum(p.share for p in plan.placements if p.model == m) for m in ("Qwen3-8B", "Qwen3-32B")}
+    assert 0 < shares["Qwen3-8B"] <= 0.6 + 1e-6
+    alone = make(
+        parse(MIXED_QUALITY.replace("alternatives: [{model: Qwen3-8B, quality: 0.94, share: 60%}]", "alternatives: []"))
+    )
+    assert alone.objective.value is None or (plan.objective.value or 0.0) < alone.objective.value
+
+
+def test_too_much_is_an_answer() -> None:
+    """An impossible demand gives no placements, but the demand, its pools, and repairs that really make it hold."""
+    scenario = parse(TOO_MUCH)
+    plan = make(scenario)
+    assert not plan.feasible
+    assert plan.placements == ()
+    (conflict,) = plan.infeasible_because
+    assert conflict.demands == ("chat",)
+    assert any("more H800-SXM nodes" in r for r in conflict.repairs)
+    rate = next(r for r in conflict.repairs if r.startswith("chat at ")).split(" at ")[1].split("/s")[0]
+    assert make(parse(TOO_MUCH.replace("rate: 4000/s", f"rate: {float(rate) * 0.99}/s"))).feasible
+
+
+def test_nodes_of_a_repair_are_enough() -> None:
+    """As many nodes as the repair names make the plan feasible; a third fewer do not."""
+    plan = make(parse(TOO_MUCH))
+    said = next(r for r in plan.infeasible_because[0].repairs if "H800-SXM node" in r)
+    nodes = int(said.split()[0])
+    grown = [TOO_MUCH.replace("nodes: 8,", f"nodes: {8 + n}, available: 100%,") for n in (nodes, nodes * 2 // 3)]
+    assert [make(parse(text)).feasible for text in grown] == [True, False]
+
+
+def test_best_effort_serves_by_priority() -> None:
+    """When not everything holds, what can be reached is planned, said to be short, and passes the second look."""
+    scenario = parse(TOO_MUCH)
+    plan = make(scenario, best_effort=True)
+    assert not plan.feasible
+    assert plan.infeasible_because
+    assert check.faults(plan, scenario) == []
+    chat = next(w for w in plan.workloads if w.name == "chat")
+    assert not chat.met
+    assert 0 < sum(chat.served_rps or ()) < sum(chat.demand_rps or ())
+    assert {p.workload for p in plan.placements} >= {"chat", "next"}
+
+
+def test_a_cpu_is_shared_by_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores, a model to serve and one to train: each runs on a core, and the plan counts half chips."""
+    scenario = replace(
+        parse(SMALL.replace("Qwen3-8B", "tiny").replace("40/s", "0.01/s").replace("200M", "20k").replace("    deadline: 90 d\n", "")),
+        fleet=Fleet((Pool("here", CPU, 1, 1),)), detected=True,
+    )  # fmt: skip
+    monkeypatch.setattr(planner, "measured", lambda fleet: fleet)
+    plan = make(scenario, best_effort=True)
+    assert check.faults(plan, scenario) == []
+    assert {p.workload for p in plan.placements} >= {"chat", "next"}
+    for p in plan.placements:
+        assert p.chips == pytest.approx(p.replicas * p.recipe["threads"] / 2)
+        assert p.recipe["engine"] == ("torch" if p.kind == "train" else "llamacpp")
+
+
+@pytest.mark.parametrize("name", ["full-stack", "infeasible", "open-cluster", "ten-thousand-cards", "two-generations"])
+def test_reference_scenarios(shared_data: Path, name: str) -> None:
+    """Every reference scenario is planned, passes the second look, and its gap is within 1%."""
+    scenario = load(shared_data.parent / "scenarios" / f"{name}.yaml")
+    plan = make(scenario)
+    assert check.faults(plan, scenario) == []
+    assert plan.feasible == (name != "infeasible")
+    if plan.feasible:
+        assert all(w.met for w in plan.workloads)
+        assert (plan.objective.gap or 0.0) <= 0.01
+    else:
+        assert {d for c in plan.infeasible_because for d in c.demands} == {"chat", "tune"}
+        assert all(c.repairs for c in plan.infeasible_because)
+
+
+def test_strong_chips_mostly_train(shared_data: Path) -> None:
+    """In two-generations the H800 mostly train: the program finds it, no rule says it."""
+    plan = eke.load(shared_data.parent / "scenarios" / "two-generations.yaml").plan()
+    used = by_kind(plan)
+    assert used["h800"]["train"] > 0.8 * 2048
+    assert used["h800"]["train"] > 5 * used["h800"].get("serve", 0.0)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(strategies.mangled(SMALL))
+def test_no_crash_and_no_nonsense(text: str) -> None:
+    """Whatever loads is planned, and passes the second look."""
+    try:
+        scenario = parse(text)
+    except InputError:
+        assume(False)
+    try:
+        plan = make(scenario, best_effort=True, seconds=1.0)
+    except InputError:
+        return
+    assert check.faults(plan, scenario) == []
+
+
+EDGES = [
+    ("nodes: 8,", "nodes: 0,"),
+    ("nodes: 8,", "nodes: 8, reserved: 8,"),
+    ("rate: 40/s", "rate: 1/d"),
+    ("rate: 40/s", "rate: 0/s"),
+    ("nodes: 8,", "nodes: 1000000,"),
+    ("model: Qwen3-8B\n    tokens: 100B", "model: DeepSeek-V3\n    tokens: 100B"),
+    ("tokens: 100B", "tokens: 1"),
+    ("sequence: 4096", "sequence: 4000000"),
+    ("global_batch: 2M", "global_batch: 1"),
+    ("objective: train-progress", "objective: fewest-chips"),
+    ("objective: train-progress", "objective: value"),
+    ("chips_per_node: 8", "chips_per_node: 3"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), EDGES, ids=[e[1][:30] for e in EDGES])
+def test_edges(old: str, new: str) -> None:
+    """Empty pools, a request a day, a million nodes, models larger than the fleet: an answer that passes the second look."""
+    scenario = parse(SMALL.replace(old, new, 1))
+    plan = make(scenario, best_effort=True, seconds=2.0)
+    assert check.faults(plan, scenario) == []
