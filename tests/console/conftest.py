@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """A run to look at: a plan for five pools over a day, tasks that live, a day of requests, a loss that falls."""
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from eke.runtime.base import Task
 from eke.runtime.ledger import Ledger, Request
 from eke.runtime.state import Process, State
 
-POOLS = (("h800", "H800-SXM", 2048), ("a800", "A800-SXM", 1024), ("h20", "H20-96", 1536), ("l20", "L20", 512), ("ascend", "Ascend-910B2", 768))
+POOLS = (
+    ("h800", "H800-SXM", 2048),
+    ("a800", "A800-SXM", 1024),
+    ("h20", "H20-96", 1536),
+    ("l20", "L20", 512),
+    ("ascend", "Ascend-910B2", 768),
+)
 # workload, kind, role, model, variant, (pool, chips a replica, chips at the peak, chips at night)…, recipe
 WORK = (
     ("meeting-summaries", "serve", "Hunyuan-A13B-Instruct", "fp8", (("h20", 4, 480, 96),), {"engine": "vllm", "tp": 4, "max_batch": 48, "chunked_prefill": 4096}),
@@ -44,7 +51,11 @@ def plan(*, feasible: bool = True) -> dict[str, Any]:
                 if not chips:
                     continue
                 used[pool][slot] += chips
-                rate = {"tokens_per_s": chips * 1200.0} if kind != "serve" else {"requests_per_s": chips * 0.9, "ttft_s": 0.41, "tpot_s": 0.031}
+                rate = (
+                    {"tokens_per_s": chips * 1200.0}
+                    if kind != "serve"
+                    else {"requests_per_s": chips * 0.9, "ttft_s": 0.41, "tpot_s": 0.031}
+                )
                 placements.append({
                     "workload": name, "kind": kind, "role": "mixed" if kind == "serve" else kind, "pool": pool, "slot": slot,
                     "replicas": chips // each, "chips_per_replica": each, "chips": chips, "model": model, "variant": variant,
@@ -63,7 +74,13 @@ def plan(*, feasible: bool = True) -> dict[str, Any]:
 
 
 def _kept(name: str, kind: str) -> dict[str, Any]:
-    common: dict[str, Any] = {"name": name, "kind": kind, "met": True, "price_per_million_tokens": 0.4, "price_unit": "objective"}
+    common: dict[str, Any] = {
+        "name": name,
+        "kind": kind,
+        "met": True,
+        "price_per_million_tokens": 0.4,
+        "price_unit": "objective",
+    }
     demand = [chips_at(300, 40, s, 1) for s in range(24)]
     own = {
         "serve": {"demand_rps": demand, "served_rps": demand},
@@ -100,7 +117,14 @@ def fill_board(folder: Path) -> None:
         Task("gateway", "service", ("true",), port=8400),
         Task("customer-answers-0", "engine", ("true",), cpus=(0,), labels=labels),
         Task("customer-answers-1", "engine", ("true",), cpus=(1,), labels=labels),
-        Task("hunyuan-next", "trainer", ("true",), cpus=(1,), priority=2, labels={"workload": "hunyuan-next", "model": "tiny"}),
+        Task(
+            "hunyuan-next",
+            "trainer",
+            ("true",),
+            cpus=(1,),
+            priority=2,
+            labels={"workload": "hunyuan-next", "model": "tiny"},
+        ),
     ]
     me, now = proc.myself(), time.time()
     alive = {"pid": me.pid, "started": me.started}
@@ -122,7 +146,11 @@ def fill_ledger(folder: Path) -> None:
     requests = []
     for i in range(600):
         at = now - (i % 60) * 55 if i < 200 else now - i * 140
-        app, model = (("answers", "Hunyuan-A13B-Instruct"), ("meeting", "Hunyuan-7B-Instruct"), ("console", "Hunyuan-7B-Instruct"))[i % 3]
+        app, model = (
+            ("answers", "Hunyuan-A13B-Instruct"),
+            ("meeting", "Hunyuan-7B-Instruct"),
+            ("console", "Hunyuan-7B-Instruct"),
+        )[i % 3]
         status = "failed" if i % 97 == 0 else "cancelled" if i % 41 == 0 else "ok"
         tokens = 120 + int(80 * math.sin(i / 9))
         requests.append(Request(f"r{i}", at, app, model, "customer-answers-0", 900, 270, tokens, status, 0.4, 3.2))  # type: ignore[arg-type]
@@ -140,6 +168,13 @@ def fill_training(folder: Path, steps: int = 400) -> None:
     lines = []
     for step in range(1, steps + 1):
         loss = 1.35 + 4.2 * math.exp(-step / 55) + 0.04 * math.sin(step * 1.7)
-        row = {"step": step, "tokens": step * 16384, "loss": loss, "learning_rate": 1e-3, "gradient_norm": 0.8, "seconds": 2.1}
+        row = {
+            "step": step,
+            "tokens": step * 16384,
+            "loss": loss,
+            "learning_rate": 1e-3,
+            "gradient_norm": 0.8,
+            "seconds": 2.1,
+        }
         lines.append(json.dumps(row | ({"validation_loss": loss + 0.12} if step % 25 == 0 else {})))
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")

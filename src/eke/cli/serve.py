@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
-from eke.errors import InputError
-
 DRAIN_S = 5  # for streams still open when it is asked to stop
 
 
 def serve(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or its name.")],
+    run: Annotated[str | None, typer.Argument(help="A run, by name or folder; default: the one that is up.")] = None,
     port: Annotated[int, typer.Option(help="Where to listen.")] = 8400,
     host: Annotated[str, typer.Option(help="On which address; 0.0.0.0 for all.")] = "127.0.0.1",
 ) -> None:
@@ -31,13 +29,8 @@ def serve(
     )  # fmt: skip
 
 
-def _folder(run: Path) -> Path:
-    """The folder itself, or the run of that name at home."""
-    from eke import home
+def _folder(run: str | None) -> Path:
+    """The folder given, which may still be empty; else the run of that name, or the one that is up."""
+    from eke.runtime.run import find
 
-    for folder in (run, home.run(run.name)):
-        if folder.is_dir():
-            return folder.absolute()
-    raise InputError(
-        f"there is no run at {run}", why=f"neither there nor at {home.run(run.name)}", remedy="start one: `eke up`"
-    )
+    return Path(run).absolute() if run and Path(run).is_dir() else find(run)

@@ -24,11 +24,12 @@ from eke.console import views
 from eke.console.sources import Found, Sources
 
 PAGES = {
-    "": "Overview", "plan": "Plan", "fleet": "Fleet", "running": "Running", "usage": "Served", "training": "Training", "chat": "Chat",
+    "": "Overview", "plan": "Plan", "fleet": "Fleet", "running": "Running",
+    "usage": "Served", "training": "Training", "chat": "Chat",
 }  # fmt: skip
 LIVE = ("overview", "running", "usage", "training")
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",

@@ -76,7 +76,8 @@ def strip(values: Sequence[float], top: float, style: str, said: str) -> Markup:
         if v > 0
     ]
     return Markup(
-        f'<svg class="strip" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" aria-label="{escape(said)}">'
+        f'<svg class="strip" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img"'
+        f' aria-label="{escape(said)}">'
         f'<rect class="ground" width="{width}" height="{height}"/>{"".join(rects)}</svg>'
     )
 
@@ -136,9 +137,8 @@ def _label(x: float, y: float, words: str, *, end: bool = False) -> str:
 
 
 def _svg(parts: Sequence[str], height: int, said: str) -> Markup:
-    return Markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(said)}">{"".join(parts)}</svg>'
-    )
+    head = f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(said)}">'
+    return Markup(f"{head}{''.join(parts)}</svg>")
 
 
 def _short(value: float) -> str:

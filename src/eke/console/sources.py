@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -69,7 +70,7 @@ class Sources:
     def training(self) -> dict[str, Found[Progress]]:
         """Every training job of the run, by workload."""
         folders = sorted(p.parent for p in (self.folder / "train").glob("*/job.json"))
-        return {f.name: self._remembered(("train", f.name), lambda f=f: progress.read(f)) for f in folders}
+        return {f.name: self._remembered(("train", f.name), partial(progress.read, f)) for f in folders}
 
     def log(self, task: str) -> Found[str]:
         """The end of a task's log."""

@@ -6,7 +6,7 @@ The colour of a workload is its place among those of its kind, so that it is the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -24,7 +24,6 @@ from eke.runtime.ledger import Usage
 from eke.training.progress import Progress
 
 SHADES = {"serve": 6, "train": 3, "batch": 2}  # colours of a kind in the style sheet
-BITS_PER_NAT = 1.4427
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +117,15 @@ def _cell(values: Sequence[float], chips: float, style: str, what: str) -> Cell 
     return Cell(_span(values), max(values) / chips if chips else 0.0, strip, said)
 
 
+_CAPACITY: Mapping[str, Callable[[float], str]] = {
+    "requests_per_s": lambda v: f"{number(v)} req/s",
+    "tokens_per_s": lambda v: f"{units.show_count(v)} tok/s",
+    "ttft_s": lambda v: f"first token {units.show_seconds(v)}",
+    "tpot_s": lambda v: f"then {units.show_seconds(v)}",
+    "mfu": lambda v: f"MFU {units.show_fraction(v)}",
+}
+
+
 def recipes(plan: Plan) -> list[Recipe]:
     """Every recipe used, once, in the order of the workloads."""
     order = {w.name: i for i, w in enumerate(plan.workloads)}
@@ -164,14 +172,7 @@ def how(recipe: Mapping[str, Any]) -> str:
 
 def capacity(figures: Mapping[str, float]) -> str:
     """What the replicas can do, in a line."""
-    told = {
-        "requests_per_s": lambda v: f"{number(v)} req/s",
-        "tokens_per_s": lambda v: f"{units.show_count(v)} tok/s",
-        "ttft_s": lambda v: f"first token {units.show_seconds(v)}",
-        "tpot_s": lambda v: f"then {units.show_seconds(v)}",
-        "mfu": lambda v: f"MFU {units.show_fraction(v)}",
-    }
-    return " · ".join(show(figures[k]) for k, show in told.items() if figures.get(k) is not None)
+    return " · ".join(show(figures[key]) for key, show in _CAPACITY.items() if figures.get(key) is not None)
 
 
 def promises(plan: Plan) -> list[dict[str, Any]]:
@@ -205,7 +206,7 @@ def _gets(kind: str, w: Any) -> str:
 
 
 def chip_figures(name: str) -> list[dict[str, str]] | None:
-    """What is known of a chip, with where it comes from; None for a chip that no catalogue holds (one's own machine's)."""
+    """What is known of a chip and where from; None for a chip that no catalogue holds (this machine's own)."""
     try:
         chip = catalogue.chip(name)
     except UnknownName:

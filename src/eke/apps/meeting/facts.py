@@ -27,26 +27,11 @@ Kind = Literal["action", "decision"]
 
 MARGIN = 0.75  # log-probability by which a label must beat `other`; both test meetings lose nothing up to 0.8
 SUPPORT = 0.5  # share of a task's words that its lines must have
-_ADDRESS = frozenset(["you", "your", "du", "sie", "ihr", "vous", "tu", "usted", "ustedes", "你", "您", "你们"])
-_GROUP = frozenset(["we", "us", "let's", "wir", "nous", "nosotros", "我们", "咱们"])
-_HEDGE = frozenset(
-    [
-        "would",
-        "could",
-        "might",
-        "maybe",
-        "perhaps",
-        "think",
-        "suggest",
-        "propose",
-        "proposal",
-        "würde",
-        "könnte",
-        "vielleicht",
-    ]
-)
+_ADDRESS = frozenset("you your du sie ihr vous tu usted ustedes 你 您 你们".split())  # noqa: SIM905
+_GROUP = frozenset("we us let's wir nous nosotros 我们 咱们".split())  # noqa: SIM905
+_HEDGE = frozenset("would could might maybe perhaps think suggest propose proposal würde könnte".split())  # noqa: SIM905
 _PROMISE = re.compile(r"\bI(?:['’]ll| will| can|['’]m going to| am going to| promise)\b")
-_POINTER = frozenset(["that", "it", "this", "so", "them", "those"])
+_POINTER = frozenset("that it this so them those".split())  # noqa: SIM905
 _QUESTION = re.compile(r"[?？]\s*$")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-zà-ÿ]+\b")  # a capital inside a sentence
 
@@ -170,7 +155,7 @@ def _form(lines: Sequence[Line]) -> Mapping[str, Any]:
 
 async def _label(client: Client, line: Line) -> Kind | None:
     """The label of one line; None for talk."""
-    if len(grounding.content(line.text)) < 2:
+    if len(grounding.content(line.text)) < 2 and not _PROMISE.search(line.text):
         return None  # `Agreed.` and `Thank you` hold nothing to write down
     reply = await client.chat(prompts.label(str(line)), max_tokens=3, first=12)
     return _allowed(_likeliest(reply), line)

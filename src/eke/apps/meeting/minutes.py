@@ -99,7 +99,7 @@ async def write(client: Client, transcript: Transcript, progress: Progress = lam
 
 
 async def cut(client: Client, transcript: Transcript) -> list[Part]:
-    """Parts that leave room for question and answer in the model's context; no turn is cut, unless longer than a part."""
+    """Parts that leave room for question and answer; no turn is cut, unless it is longer than a part."""
     budget = min(PART_TOKENS, await client.context() - 2 * ANSWER_TOKENS)
     if budget < ANSWER_TOKENS:
         raise EkeError(
@@ -198,7 +198,7 @@ async def _sentences(client: Client, messages: Sequence[Message], source: Sequen
 
 
 def supported(sentence: str, source: Sequence[Turn]) -> bool:
-    """Whether the source has most of the sentence's words and all its figures, and those it names said so or were told."""
+    """Whether the source has most of the words and all figures, and whom the sentence names said so or was told."""
     text = "\n".join(map(str, source))
     named = set(grounding.names_in(sentence, {t.speaker for t in source if t.speaker}))
     theirs = (

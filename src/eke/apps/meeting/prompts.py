@@ -1,7 +1,8 @@
-"""The words a model is given: one small question at a time, with examples, so that a model of half a billion weights can follow.
+"""The words a model is given: one small question at a time, with examples, for models of half a billion weights.
 
-Measured with Qwen2.5-Coder-0.5B-Instruct: asked for a whole page of minutes it invents owners, dates and numbers of lines;
-asked for one word about one line it ranks promises and decisions above talk in 95% of pairs (area under the curve).
+Measured with Qwen2.5-Coder-0.5B-Instruct: asked for a whole page of minutes it invents owners, dates and
+numbers of lines; asked for one word about one line it ranks promises and decisions above talk in 93% to 100% of pairs
+(two meetings written for the purpose, 67 lines; `docs/design/apps.md`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ _LABELLED = (
     ("Max: That is fine with me. Should we open a window?", "other"),
 )
 
-_TASK = "You read lines from a meeting and write down the one task in them as JSON. Who and when are null unless a line says so."
+_TASK = (
+    "You read lines from a meeting and write down the one task in them as JSON. "
+    "Who and when are null unless a line says so."
+)
 
 _TASKS = (
     (

@@ -10,6 +10,7 @@ from eke.apps.meeting.facts import Fact
 from eke.apps.meeting.minutes import Minutes
 from eke.apps.meeting.transcript import clock
 
+_NO_SUMMARY = "_no summary that the transcript supports_"
 LAST_CUE_S = 4.0  # shown this long when nobody knows when it ends
 
 
@@ -21,7 +22,7 @@ def markdown(minutes: Minutes) -> str:
         f"# {minutes.transcript.title[:1].upper()}{minutes.transcript.title[1:]}",
         f"{spoke} · {length} · written by {minutes.model}",
         _gaps(minutes),
-        "## Summary\n\n" + (minutes.summary or "_The model wrote nothing that the transcript supports._"),
+        "## Summary\n\n" + (minutes.summary or _NO_SUMMARY),
         "## Decisions\n\n" + _list([f"{d.text} `{clock(d.start)}`" for d in minutes.decisions], "None found."),
         "## Actions\n\n" + _table(minutes.actions),
         "## Part by part\n\n" + _list([_part(minutes, i) for i in range(len(minutes.parts))], "")
@@ -58,8 +59,8 @@ def as_json(minutes: Minutes) -> str:
 def vtt(minutes: Minutes) -> str:
     """The parts' summaries, decisions and actions as captions at the time they were said."""
     cues = [(p.start, p.end, p.summary or f"[missing: {p.missing}]") for p in minutes.parts if p.summary or p.missing]
-    for fact in (*minutes.decisions, *minutes.actions):
-        cues.append((fact.start, fact.lines[-1].turn.end, f"{fact.kind.capitalize()}: {_sentence(fact)}"))
+    facts = (*minutes.decisions, *minutes.actions)
+    cues += [(f.start, f.lines[-1].turn.end, f"{f.kind.capitalize()}: {_sentence(f)}") for f in facts]
     timed = [(s, e if e is not None and e > s else s + LAST_CUE_S, text) for s, e, text in cues if s is not None]
     body = [f"{_stamp(s)} --> {_stamp(e)}\n{_escaped(text)}" for s, e, text in sorted(timed)]
     return "\n\n".join(["WEBVTT", *body]) + "\n"

@@ -19,6 +19,7 @@ import webvtt
 from eke.errors import InputError
 
 EXAMPLE = "Ann: Good morning. Shall we begin?"
+_MALFORMED = (webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError)
 LINE_WORDS = 32  # about two sentences: as much as one label can say something about
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
 _CLOCK = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})(?:[.,](\d{1,3}))?"
@@ -196,12 +197,12 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def _vtt(text: str) -> Iterable[tuple[str, Cue]]:
-    for caption in webvtt.from_buffer(io.StringIO(text)):
+    for caption in webvtt.from_buffer(io.StringIO(text)).captions:
         yield from _captions(caption)
 
 
 def _srt(text: str) -> Iterable[tuple[str, Cue]]:
-    for caption in webvtt.from_buffer(io.StringIO(text), format="srt"):
+    for caption in webvtt.from_buffer(io.StringIO(text), format="srt").captions:
         yield from _captions(caption)
 
 
