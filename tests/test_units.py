@@ -56,7 +56,9 @@ def test_another_kind_of_unit_is_refused_by_name(kind: str, value: object) -> No
         units.read(kind, value, "fleet.pools.0.scale_out")
     assert "fleet.pools.0.scale_out" in caught.value.what
     assert repr(value) in caught.value.what
-    example = caught.value.remedy.removeprefix("fleet.pools.0.scale_out: ").split(" or ")[0].split(" (")[0].split(",")[0]
+    example = (
+        caught.value.remedy.removeprefix("fleet.pools.0.scale_out: ").split(" or ")[0].split(" (")[0].split(",")[0]
+    )
     units.read(kind, example)
 
 

@@ -15,7 +15,8 @@ from eke.errors import EkeError
 
 # verb → what it is; `eke.cli.<verb>` holds either `app` (verbs of its own) or a function of the verb's name.
 VERBS = (
-    "doctor", "fleet", "models", "calibrate", "estimate", "plan", "up", "status", "down", "serve", "train", "app", "usage",
+    "doctor", "fleet", "models", "calibrate", "estimate", "plan",
+    "up", "status", "down", "serve", "train", "app", "usage",
 )  # fmt: skip
 
 root = typer.Typer(

@@ -81,7 +81,9 @@ def _model() -> Finding:
 
 def _sqlite() -> Finding:
     state = "ok" if sqlite3.sqlite_version_info >= (3, 35) else "broken"
-    return Finding("database", state, f"SQLite {sqlite3.sqlite_version}", "use a Python built with SQLite 3.35 or newer")
+    return Finding(
+        "database", state, f"SQLite {sqlite3.sqlite_version}", "use a Python built with SQLite 3.35 or newer"
+    )
 
 
 def _port() -> Finding:

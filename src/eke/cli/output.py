@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -14,8 +15,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+WIDE = 200  # columns where no terminal says how many it has: a file or a pipe should not fold words
+
 talk = Console(stderr=True, highlight=False)
-page = Console(highlight=False)
+page = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 
 
 class Format(StrEnum):
@@ -31,11 +34,12 @@ Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
-    """Rows of equal keys as a table; numbers to the right."""
+    """Rows of equal keys as a table; numbers to the right, the first column and numbers never folded."""
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for key in rows[0] if rows else ():
+    for place, key in enumerate(rows[0] if rows else ()):
         numeric = all(isinstance(r[key], (int, float)) for r in rows)
-        table.add_column(key.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        whole = place == 0 or numeric  # names and numbers are not cut in two
+        table.add_column(key.replace("_", " "), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*("" if v is None else str(v) for v in row.values()))
     return table

@@ -12,6 +12,7 @@ from eke.cli.output import show as show_as
 
 if TYPE_CHECKING:
     from eke.plan.plan import Plan
+    from eke.plan.scenario import Scenario
 
 
 WIDE = 180
@@ -31,24 +32,30 @@ def plan(
 
     Exit status 2 when not all promises can be kept together; the answer then says why, and what would make them hold.
     """
-    from eke.plan import load, make
+    from eke.plan import load
 
-    owed = load(scenario)
-    if talk.is_terminal:
-        with talk.status("reading the scenario") as status:
-            made = make(owed, best_effort=best_effort, progress=lambda text: status.update(f"{text} …"))
-    else:
-        made = make(owed, best_effort=best_effort)
+    plan = made(load(scenario), best_effort=best_effort)
     if save is not None:
-        made.write(save)
-    _print(made, output)
+        plan.write(save)
+    print_plan(plan, output)
     if save is not None:
         talk.print(f"saved {save}")
-    if not made.feasible:
+    if not plan.feasible:
         raise typer.Exit(2)
 
 
-def _print(made: Plan, output: Format) -> None:
+def made(scenario: Scenario, *, best_effort: bool) -> Plan:
+    """The plan of a scenario, with a word of progress on a terminal."""
+    from eke.plan import make
+
+    if not talk.is_terminal:
+        return make(scenario, best_effort=best_effort)
+    with talk.status("reading the scenario") as status:
+        return make(scenario, best_effort=best_effort, progress=lambda text: status.update(f"{text} …"))
+
+
+def print_plan(made: Plan, output: Format = Format.table) -> None:
+    """Print a plan: for people its pools, promises, recipes and reasons."""
     from eke.plan import show
 
     rows = [{**_scalars(p), **p.recipe, **p.capacity} for p in made.placements]

@@ -1,0 +1,5 @@
+"""`python -m eke` is `eke`."""
+
+from eke.cli import main
+
+main()
