@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 
 import typer
+from rich.markup import escape
 
 from eke.cli.output import talk
 from eke.errors import EkeError
@@ -44,10 +45,10 @@ def main() -> None:
     try:
         root()
     except EkeError as error:
-        talk.print(f"[red bold]error[/] {error.what}", soft_wrap=True)
+        talk.print(f"[red bold]error[/] {escape(error.what)}", soft_wrap=True)
         for label, text in (("why", error.why), ("try", error.remedy)):
             if text:
-                talk.print(f"  [bold]{label}[/] {text}", soft_wrap=True)
+                talk.print(f"  [bold]{label}[/] {escape(text)}", soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

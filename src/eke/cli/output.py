@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 WIDE = 200  # columns where no terminal says how many it has: a file or a pipe should not fold words
@@ -41,7 +42,7 @@ def rows_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
         whole = place == 0 or numeric  # names and numbers are not cut in two
         table.add_column(key.replace("_", " "), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(*("" if v is None else str(v) for v in row.values()))
+        table.add_row(*("" if v is None else escape(str(v)) for v in row.values()))
     return table
 
 
