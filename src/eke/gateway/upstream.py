@@ -24,6 +24,7 @@ SETTLE_S = 1.0  # to let an engine end its answer, so that the connection can be
 SAME = {400, 413, 422, 429}  # the engine's judgement of the request, passed on as it is
 MISSING = {404, 405, 501}
 LOADING = 503
+HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "eke"}
 
 
 class LostError(Exception):
@@ -50,7 +51,6 @@ class Upstream:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._limits.connect_s),
             auto_decompress=False,
-            skip_auto_headers=("user-agent", "accept-encoding"),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -68,7 +68,7 @@ class Upstream:
         """
         assert self._session, "the gateway was not started"
         url, body = _url(endpoint.url, ask.path), _body(endpoint, ask)
-        headers = {"content-type": "application/json", "x-request-id": request_id}
+        headers = {**HEADERS, "x-request-id": request_id}
         try:
             async with asyncio.timeout(self._limits.silence_s):
                 response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
