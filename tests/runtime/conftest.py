@@ -78,14 +78,18 @@ class Live:
 
         return until(reached)
 
+    def _emptied(self) -> bool:
+        strays = self.fabric.strays()
+        for handle in strays:
+            proc.send(handle.pid, signal.SIGKILL)
+        return not strays
+
     def close(self) -> None:
         """End everything."""
         for child in self.controllers:
             child.kill()
             child.wait()
-        for handle in self.fabric.strays():
-            proc.send(handle.pid, signal.SIGKILL)
-        until(lambda: not self.fabric.strays())
+        until(self._emptied)
         for child in self.fabric._children.values():
             child.wait()
         self.state.close()

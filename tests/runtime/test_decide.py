@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,7 @@ class Board:
         self.up = True
         self.said = Pressure()
         self.full = False
+        self.fuse: int | None = None  # writes until the controller dies in the next one
 
     def tasks(self) -> list[Task]:
         return self.desired
@@ -127,8 +129,9 @@ class Board:
         return list(self.rows.values())
 
     def set_processes(self, processes: list[Process], gone: set[str]) -> None:
-        if self.full:
+        if self.full or self.fuse == 0:
             raise OSError("disk full")
+        self.fuse = None if self.fuse is None else self.fuse - 1
         self.rows |= {p.task: p for p in processes}
         self.rows = {name: p for name, p in self.rows.items() if name not in gone}
 
@@ -189,7 +192,7 @@ class Reconciling(RuleBasedStateMachine):
         try:
             self.controller.round(self.now)
         except OSError:
-            assert self.board.full
+            assert self.board.full or self.board.fuse is not None
 
     @precondition(lambda self: self.fabric.strays())
     @rule(data=st.data(), code=st.sampled_from([0, 1, -9, CONTINUES]))
@@ -222,13 +225,27 @@ class Reconciling(RuleBasedStateMachine):
     def fill_disk(self, full: bool) -> None:
         self.board.full = full
 
-    @rule()
-    def kill_controller(self) -> None:
+    @rule(writes=st.integers(0, 2))
+    def kill_controller(self, writes: int) -> None:
+        """It dies between two rounds, or in the middle of one: before or after it acted."""
+        self.board.fuse = writes
+        with contextlib.suppress(OSError):
+            self.controller.round(self.now)
+        self.board.fuse = None
         self.replace_controller()
 
-    @rule()
-    def close(self) -> None:
-        self.board.up = False
+    @rule(deaf=st.booleans())
+    def rush(self, deaf: bool) -> None:
+        """Requests queue up long enough for stand-ins to be called, and the trainers may be slow to stop."""
+        self.fabric.stubborn = {"trainer", "late"} if deaf else set()
+        self.board.said = Pressure(3, 9.0, self.now)
+        for _ in range(10):
+            self.round(0.5)
+            self.no_core_is_shared()
+
+    @rule(really=st.sampled_from([False, False, False, True]))  # rarely: little happens after it
+    def close(self, really: bool) -> None:
+        self.board.up = self.board.up and not really
 
     @rule()
     def open_again(self) -> None:
@@ -269,5 +286,5 @@ class Reconciling(RuleBasedStateMachine):
         assert self.controller.round(self.now)
 
 
-Reconciling.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Reconciling.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 TestReconciling = Reconciling.TestCase

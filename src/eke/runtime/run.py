@@ -214,10 +214,12 @@ def _end_rest(fabric: Local, processes: Sequence[Process], *, hurry: bool) -> No
         _wait(left, max(left.values(), default=0.0))
     for handle in left:
         fabric.kill(handle)
-    for handle in fabric.strays():
-        fabric.kill(handle)
-    _wait(list(fabric.strays()), MARGIN_S)
-    if remains := fabric.strays():
+    deadline = time.monotonic() + MARGIN_S
+    while (remains := fabric.strays()) and time.monotonic() < deadline:
+        for handle in remains:  # again and again: one may have been born while the others were counted
+            fabric.kill(handle)
+        time.sleep(0.05)
+    if remains:
         named = ", ".join(f"{task} (pid {handle.pid})" for handle, task in remains.items())
         raise EkeError(f"still running: {named}", why="killed, and yet alive", remedy="look at them with ps")
 
