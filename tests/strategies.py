@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import strategies as st
 
 from eke.figures import BITS
@@ -94,9 +96,19 @@ def dense_configs(draw: st.DrawFn) -> dict[str, object]:
 def mangled(draw: st.DrawFn, text: str) -> str:
     """A text with one to three of its words replaced by something unexpected."""
     words = text.split(" ")
-    odd = st.sampled_from(["", "-1", "0", "1e400", "nan", "[]", "{}", "null", "true", "§", "10 GB", "3/s", "[1, 2]", "'"])
+    odd = st.sampled_from(["|", "-1", "0", "1e400", "nan", "[]", "{}", "null", "true", "§", "10GB", "3/s", "'"])
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(words) - 1))
         tail = words[at][len(words[at].rstrip(",}]\n")) :]
         words[at] = draw(odd) + tail
     return " ".join(words)
+
+
+@st.composite
+def scaled(draw: st.DrawFn, text: str) -> str:
+    """A scenario with some of its whole numbers made far smaller or far larger; most of them still load."""
+    parts = re.split(r"(?<=[ :])(\d+)(?=[,\s/BM%}])", text)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(parts) // 2 - 1)) * 2 + 1
+        parts[at] = str(max(1, int(int(parts[at]) * draw(st.sampled_from([0.01, 0.3, 3, 50, 10_000])))))
+    return "".join(parts)

@@ -33,7 +33,7 @@ def test_the_table_says_who_does_what(scenario: str) -> None:
     """Pools, promises, recipes, the objective with its bound and gap, and prices are on the page."""
     result = CliRunner().invoke(app, [scenario])
     assert result.exit_code == 0, result.output
-    for word in ("h800", "l20", "chat", "next", "clean", "any plan on this stock", "gap", "price", "TTFT", "guessed"):
+    for word in ("h800", "l20", "chat", "next", "clean", "any plan on this stock", "gap", "price", "TTFT", "basis"):
         assert word in result.stdout
 
 

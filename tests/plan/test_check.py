@@ -33,12 +33,12 @@ def altered(plan: Plan, kind: str, **changes: object) -> Plan:
         ("serve", {"capacity": {"requests_per_s": 0.1, "ttft_s": 1.0, "tpot_s": 0.01}}, "called met with"),
         ("serve", {"capacity": {"requests_per_s": 999.0, "ttft_s": 9.0, "tpot_s": 0.01}}, "late"),
         ("serve", {"quality": 0.1}, "quality"),
-        ("serve", {"model": "Qwen3-8B", "recipe": {"context": 10**9, "max_batch": 1}}, "weights and cache"),
+        ("serve", {"chips_per_replica": 1e-3}, "weights and cache"),
         ("train", {"replicas": 2}, "gangs in"),
         ("train", {"capacity": {"tokens_per_s": -1e12}}, "called met with"),
     ],
 )
 def test_finds(plan: Plan, kind: str, changes: dict[str, object], said: str) -> None:
-    """Too many chips, broken nodes, missing capacity, lateness, poor answers, lack of memory, two gangs: each is found."""
+    """Too many chips, broken nodes, missing capacity, lateness, poor answers, no memory, two gangs: each is found."""
     assert check.faults(plan, parse(SMALL)) == []
     assert any(said in fault for fault in check.faults(altered(plan, kind, **changes), parse(SMALL)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from eke.fleet import catalogue as chips
 from eke.fleet.pool import Fleet, Link, Pool
 from eke.models import catalogue as models
@@ -24,7 +26,7 @@ def test_larger_gangs_are_faster_and_whole_nodes() -> None:
     ((site, _),) = sites([pool("a", "H800-SXM")])
     found = gangs.recipes(JOB, site)
     assert len(found) > 5
-    assert all(a.units < b.units and a.rate < b.rate for a, b in zip(found, found[1:], strict=False))
+    assert all(a.units < b.units and a.rate < b.rate for a, b in pairwise(found))
     assert all(r.units % 8 == 0 or 8 % r.units == 0 for r in found)
     assert all(0.05 < r.mfu < 0.7 for r in found)
 

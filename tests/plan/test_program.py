@@ -98,7 +98,7 @@ def problems(draw: st.DrawFn) -> Problem:
 @settings(max_examples=150, deadline=None)
 @given(problems())
 def test_equals_exhaustive_search(posed: Problem) -> None:
-    """On small instances the plan is as good as the best of all, none exists where there is none, and the bound is not passed."""
+    """On small instances the plan is as good as the best of all, or there is none; and the bound is not passed."""
     best = exhaustive(posed)
     found, bound = solve(posed)
     if best is None:
@@ -124,7 +124,7 @@ def test_price_is_what_one_more_chip_brings() -> None:
 
 
 def test_a_day_is_shared_by_its_slots() -> None:
-    """A gang that moves takes the night's chips and pays for moving; one that stays pays nothing: the better of both is planned."""
+    """A gang that moves takes the night's chips and pays for it; one that stays pays nothing: the better is planned."""
     load = Serve("s0", "m", MODEL, Traffic(8.0, (1.0, 0.0), constant(100), constant(10)), Slo(1, 1))
     gangs = [recipe("job", "train", "a", n, float(n)) for n in range(1, 11)]
     posed = Problem(

