@@ -8,7 +8,7 @@ import pytest
 from eke.errors import InputError
 from eke.plan.distribution import constant, from_quantiles, from_samples
 
-# Real traces: quantiles stated in scenarios, and the mean that was measured (Azure 2023, CC-BY-4.0; Mooncake, Apache-2.0).
+# Quantiles and measured mean of real traces (Azure 2023, CC-BY-4.0; Mooncake, Apache-2.0).
 TRACES = [
     ({0.5: 1020, 0.9: 2735, 0.99: 4142}, 1154.7),
     ({0.5: 129, 0.9: 424, 0.99: 601}, 211.1),

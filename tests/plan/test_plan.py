@@ -27,12 +27,15 @@ def test_a_plan_survives_its_file(plan: Plan, tmp_path: Path) -> None:
 
 # The keys that others read: a plan file may have more, never fewer.
 KEYS = {
-    "": {"format", "scenario", "fleet_digest", "feasible", "objective", "seconds", "pools", "placements", "workloads", "infeasible_because"},
+    "": {
+        "format", "scenario", "fleet_digest", "feasible", "objective", "seconds", "pools", "placements", "workloads",
+        "infeasible_because",
+    },
     "objective": {"name", "unit", "value", "bound", "gap"},
     "pools": {"name", "chip", "chips", "used_chips", "price", "price_unit"},
     "placements": {
-        "workload", "kind", "role", "pool", "slot", "replicas", "chips_per_replica", "chips", "model", "variant", "recipe",
-        "capacity", "share", "basis",
+        "workload", "kind", "role", "pool", "slot", "replicas", "chips_per_replica", "chips", "model", "variant",
+        "recipe", "capacity", "share", "basis",
     },
     "workloads": {"name", "kind", "met"},
 }  # fmt: skip

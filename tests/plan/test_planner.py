@@ -53,7 +53,7 @@ def test_more_chips_never_make_it_worse() -> None:
 
 
 def test_smaller_models_answer_within_their_share() -> None:
-    """An alternative takes work off the larger model, no more than its share; the mean quality stays above the floor."""
+    """An alternative takes work off the larger model, within its share; the mean quality stays above the floor."""
     scenario = parse(MIXED_QUALITY)
     plan = make(scenario)
     assert plan.feasible

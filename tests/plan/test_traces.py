@@ -11,7 +11,7 @@ from eke.plan import traces
 
 
 def test_mooncake_is_read(shared_data: Path) -> None:
-    """Rate, lengths and prefix hits of Mooncake's trace are the published ones: 3.40/s, 12,035 and 343 tokens, 37.4%."""
+    """Rate, lengths and prefix hits of Mooncake's trace are the known ones: 3.40/s, 12,035 and 343 tokens, 37.4%."""
     trace = traces.read(shared_data / "traces" / "mooncake_conversation.jsonl")
     assert trace.rate_per_s == pytest.approx(3.401, rel=0.01)
     assert (trace.prompt.mean, trace.output.mean) == (pytest.approx(12035, rel=0.01), pytest.approx(342.6, rel=0.01))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from eke.plan.plan import Plan
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
@@ -124,10 +122,14 @@ def _spare(plan: Plan, scenario: Scenario, problem: Problem) -> list[str]:
     for p in plan.pools:
         left = problem.units[p.name] / problem.per_chip[p.name] - max(p.used_chips, default=0.0)
         if plan.placements and left > 0.05 * p.chips and p.price <= 1e-12 and scenario.objective != "fewest-chips":
-            lines.append(f"{p.name}: {left:,.0f} chips are idle all day; none of these workloads gains from them.")
+            lines.append(f"{p.name}: {left:,.0f} chips are idle all day; {_way_in(plan, scenario, p.name)}.")
     return lines
 
 
-def mean_used(plan: Plan) -> float:
-    """Chips in use in the mean over the day."""
-    return float(sum(np.mean(p.used_chips) for p in plan.pools))
+def _way_in(plan: Plan, scenario: Scenario, pool: str) -> str:
+    """What would give idle chips work."""
+    pools = {p.name: p for p in scenario.fleet.pools}
+    training = {p.pool for p in plan.placements if p.kind == "train"}
+    if training and pool not in training and not any(pools[t].chip.vendor == pools[pool].chip.vendor for t in training):
+        return f"if they can train in step with {', '.join(sorted(training))}, state the link under fleet.links"
+    return "none of these workloads gains from them"

@@ -303,7 +303,7 @@ def _total(
 
 
 def _tight(gives: FloatArray, wanted: FloatArray) -> FloatArray:
-    """What one replica gives as a share of what is wanted; more than all of it is no use, and would loosen the bound."""
+    """What a replica gives as a share of what is wanted; more than all of it is no use, and would loosen the bound."""
     return np.where(wanted > 0, np.minimum(gives, wanted) / np.maximum(wanted, 1e-300), 1.0)
 
 

@@ -36,9 +36,13 @@ def headline(plan: Plan) -> str:
     return f"{plan.scenario}: {value}; any plan on this stock: {kind} {bound} (gap {o.gap:.2%})"
 
 
+_PREFIXES = (("P", 1.0), ("T", 1e3), ("G", 1e6))
+
+
 def _amount(value: float, unit: str) -> str:
     if unit.startswith("PFLOP/s"):
-        return units.show_flop_per_s(value * 1e15) + unit.removeprefix("PFLOP/s")
+        prefix, factor = next((p for p in _PREFIXES if value * p[1] >= 1), _PREFIXES[-1])
+        return f"{value * factor:,.5g} {prefix}{unit[1:]}"
     return f"{value:,.5g} {unit}".rstrip()
 
 
