@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +98,21 @@ def empty(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def full(empty: Path) -> Iterator[Path]:
-    """The folder of a run with everything in it."""
+def history(empty: Path) -> Path:
+    """The folder of a run that has a plan and a past, and nothing running."""
     (empty / "plan.json").write_text(json.dumps(plan()))
-    fill_board(empty)
     fill_ledger(empty)
     fill_training(empty / "train" / "hunyuan-next")
     (empty / "logs").mkdir()
     (empty / "logs" / "customer-answers-0.log").write_text("model loaded\nlistening on <port>\n")
     return empty
+
+
+@pytest.fixture
+def full(history: Path) -> Path:
+    """The same with tasks in every state. The living ones are this very test: only for looking at."""
+    fill_board(history)
+    return history
 
 
 def fill_board(folder: Path) -> None:
@@ -178,3 +183,9 @@ def fill_training(folder: Path, steps: int = 400) -> None:
         }
         lines.append(json.dumps(row | ({"validation_loss": loss + 0.12} if step % 25 == 0 else {})))
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def infeasible() -> str:
+    """A plan file that says no."""
+    return json.dumps(plan(feasible=False))

@@ -91,15 +91,15 @@ async def test_request_and_promise_are_one(served: Any) -> None:
     assert (fact.owner, fact.due) == ("Chen", "Wednesday")
 
 
-async def test_questions_and_proposals_decide_nothing(served: Any) -> None:
-    """However sure the model is, a question or a `would` is no decision."""
+async def test_openings_questions_and_proposals_decide_nothing(served: Any) -> None:
+    """However sure the model is, an opening, a question or a `would` is no decision."""
     served.answer = labelled({":": "decision"})
     talk = said(
-        "Ann: Shall we open the shop on Monday?\nBen: I would open the shop on Tuesday.\nAnn: Then we open the shop on Tuesday."
+        "Dana: Today we decide about the shop.\nAnn: Shall we open the shop on Monday?\nBen: I would open the shop on Tuesday.\nAnn: Then we open the shop on Tuesday."
     )
     async with Client(served.url, app="test") as client:
         marks = await facts.marked(client, talk)
-    assert [(kind, cited[0].turn.id) for kind, cited in marks] == [("decision", 2)]
+    assert [(kind, cited[0].turn.id) for kind, cited in marks] == [("decision", 3)]
 
 
 async def test_a_label_must_be_sure(served: Any) -> None:

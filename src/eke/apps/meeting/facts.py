@@ -168,7 +168,8 @@ def _allowed(kind: Kind | None, line: Line) -> Kind | None:
         kind = "decision"  # `we` do it: nobody in particular has promised
     if kind == "action" and _asks(line) and not _addressed(line):
         return None
-    return None if kind == "decision" and (_asks(line) or said & _HEDGE) else kind
+    first = line.turn.id == 0  # whoever opens a meeting says what is to be decided
+    return None if kind == "decision" and (first or _asks(line) or said & _HEDGE) else kind
 
 
 def _likeliest(reply: Reply) -> Kind | None:
