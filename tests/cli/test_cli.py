@@ -44,6 +44,15 @@ def test_a_missing_file_is_bad_input(verb: str) -> None:
     assert "nowhere.yaml" in done.stderr
 
 
+@pytest.mark.parametrize("words", [("chips",), ("plan",), ("plan", "--no-such"), ("plan", "x.yaml", "-o", "xml")])
+def test_a_wrong_call_is_bad_input_not_an_infeasible_plan(words: tuple[str, ...]) -> None:
+    """Unknown verbs, options and formats exit 64: 2 means that a plan cannot be kept."""
+    done = eke(*words)
+    assert done.returncode == 64
+    assert "--help" in done.stderr
+    assert done.stdout == ""
+
+
 def test_every_verb_has_help_and_every_reading_verb_takes_an_output_format() -> None:
     """`--help` of each verb names what it does; verbs that read print as table, json, csv or yaml."""
     if not cli.root.registered_commands:

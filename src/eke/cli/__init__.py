@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 from rich.markup import escape
+from typer.exceptions import TyperException
 
+from eke import __version__
 from eke.cli.output import talk
-from eke.errors import EkeError
+from eke.errors import EkeError, InputError
 
 # verb → what it is; `eke.cli.<verb>` holds either `app` (verbs of its own) or a function of the verb's name.
 VERBS = (
@@ -24,10 +27,20 @@ root = typer.Typer(
     name="eke",
     help="Make the accelerators you own last.",
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@root.callback()
+def _eke(
+    version: Annotated[bool, typer.Option("--version", help="Say which version this is, and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"eke {__version__}")
+        raise typer.Exit
 
 
 def _register() -> None:
@@ -43,12 +56,25 @@ def main() -> None:
     """Run the command line; errors become one message and an exit status."""
     _register()
     try:
-        root()
+        sys.exit(root(prog_name="eke", standalone_mode=False))
+    except TyperException as error:
+        message = getattr(error, "format_message", error.__str__)()
+        _complain(InputError(message, remedy=_help(error)))
     except EkeError as error:
-        talk.print(f"[red bold]error[/] {escape(error.what)}", soft_wrap=True)
-        for label, text in (("why", error.why), ("try", error.remedy)):
-            if text:
-                talk.print(f"  [bold]{label}[/] {escape(text)}", soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+        _complain(error)
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+
+
+def _help(error: TyperException) -> str:
+    """The help of the verb that was called wrongly."""
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path if context else 'eke'} --help"
+
+
+def _complain(error: EkeError) -> None:
+    talk.print(f"[red bold]error[/] {escape(error.what)}", soft_wrap=True)
+    for label, text in (("why", error.why), ("try", error.remedy)):
+        if text:
+            talk.print(f"  [bold]{label}[/] {escape(text)}", soft_wrap=True)
+    sys.exit(error.exit_code)
