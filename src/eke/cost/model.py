@@ -8,16 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eke.cost import memory as _memory
-from eke.cost import serving, training
+from eke.cost import serving, trainers, training
 from eke.cost.forward import Pass, prepare
-from eke.cost.layers import Sharding, layers, sharding
+from eke.cost.layers import layers
+from eke.cost.layers import sharding as sharding_of
 from eke.cost.machine import machine
 from eke.cost.tables import Basis, FloatArray, IntArray, Layouts, Memory, Times
+from eke.cost.training_job import Job, Recompute, State
 from eke.figures import Precision
 from eke.models.variant import Variant
 
 if TYPE_CHECKING:
     from eke.cost.profile import Profile
+    from eke.cost.trainers import Trainer
     from eke.fleet.chip import Chip
     from eke.models.architecture import Architecture
 
@@ -33,6 +36,7 @@ class CostModel:
         chips_per_node: domain of PCIe where a chip has no scale-up link.
         scale_out: bytes/s one way per chip between nodes; default: the chip's.
         profile: efficiencies to use instead of those found for the chip.
+        trainer: the same for training; default: those of `engine` where it is a training framework.
 
     Attributes:
         basis: `measured`, `modelled` or `guessed`: how well the efficiencies are known.
@@ -49,13 +53,17 @@ class CostModel:
         chips_per_node: int = 8,
         scale_out: float | None = None,
         profile: Profile | None = None,
+        trainer: Trainer | None = None,
     ) -> None:
         self._machine = machine(chip, engine, chips_per_node=chips_per_node, scale_out=scale_out, profile=profile)
         self._layers = layers(architecture)
         self._variant = variant
         self.profile = self._machine.profile
-        self.basis: Basis = self.profile.basis
-        self.interval: tuple[float, float] = self.profile.interval
+        trains = engine in trainers.families()
+        self._trainer = trainer or trainers.find(chip, engine if trains else "torch" if chip.kind == "cpu" else "megatron")
+        known = self._trainer if trains else self.profile
+        self.basis: Basis = known.basis
+        self.interval: tuple[float, float] = known.interval
 
     def serving_memory(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> Memory:
         """Bytes per chip with `sequences` in flight over the replica, of `context` tokens each."""
@@ -92,27 +100,37 @@ class CostModel:
         sequence: ArrayLike,
         global_batch_tokens: ArrayLike,
         precision: Precision = "bf16",
+        *,
+        recompute: Recompute | None = None,
+        sharding: State = "zero1",
+        context_parallel: ArrayLike = 1,
+        virtual_stages: ArrayLike | None = None,
+        frozen: bool = False,
     ) -> tuple[Times, Memory]:
-        """One optimizer step, recomputing the least share of layers that fits; `Memory.fits` says whether any does.
+        """One optimizer step; `Memory.fits` says whether it can be.
 
         Args:
-            layouts: chips of one job: tp*pp*dp.
+            layouts: chips of one job: tp*pp*dp, times `context_parallel`.
             micro_batch: sequences a data rank takes at a time.
             sequence: tokens of each.
             global_batch_tokens: tokens of a step over all data ranks.
             precision: of the matrix products; weights and gradients stay in 16 bits.
+            recompute: `none`, `selective` (what is cheap) or `full`; None: the least share of layers that fits.
+            sharding: what data ranks share out: `zero1` optimizer state, `zero2` gradients too, `zero3` (FSDP) weights too.
+            context_parallel: ranks that cut each sequence, beside tp, pp and dp.
+            virtual_stages: pieces of the model a pipeline rank holds; None: as many as layers allow and engines do.
+            frozen: the weights stay as they are (adapters are trained beside them).
         """
-        trained = Variant(precision, 16.0, precision, 16.0, None)
-        of = prepare(
-            self._machine,
-            self._layers,
-            trained,
-            layouts,
-            self._sharding(layouts, training=True),
-            sequence_parallel=True,
-        )
+        trained = sharding_of(layouts, training=True, shares_memory=self._machine.chip.kind == "cpu")
+        depth = self._layers.architecture.layers // trained.pp
+        most = self.profile.virtual_stages if virtual_stages is None else self._rows(layouts, virtual_stages)
+        job = Job(
+            self._machine, self._layers, trained, self._trainer, self._machine.precision(precision), recompute, sharding,
+            self._rows(layouts, context_parallel), np.where(trained.pp > 1, np.maximum(np.minimum(depth, most), 1.0), 1.0),
+            frozen,
+        )  # fmt: skip
         return training.step(
-            of,
+            job,
             self._rows(layouts, micro_batch),
             self._rows(layouts, sequence),
             self._rows(layouts, global_batch_tokens),
@@ -141,11 +159,9 @@ class CostModel:
         """The chip's peak FLOP/s in what it has for `precision`: what MFU is a share of."""
         return self._machine.chip.flops[self._machine.precision(precision)]
 
-    def _sharding(self, layouts: Layouts, *, training: bool) -> Sharding:
-        return sharding(layouts, training=training, shares_memory=self._machine.chip.kind == "cpu")
-
     def _pass(self, layouts: Layouts) -> Pass:
-        return prepare(self._machine, self._layers, self._variant, layouts, self._sharding(layouts, training=False))
+        to = sharding_of(layouts, training=False, shares_memory=self._machine.chip.kind == "cpu")
+        return prepare(self._machine, self._layers, self._variant, layouts, to)
 
     @staticmethod
     def _rows(layouts: Layouts, values: ArrayLike) -> FloatArray:

@@ -1,7 +1,8 @@
 """One optimizer step of training: time by operator, memory, the least recomputation that fits. Knows no deadline.
 
-Tensor ranks with sequence parallelism, pipeline stages under 1F1B (interleaved where layers allow), expert ranks inside
-the data ranks, mixed-precision Adam sharded over data ranks (ZeRO-1).
+Tensor ranks with sequence parallelism, context ranks that cut sequences, pipeline stages under 1F1B (interleaved where
+layers allow), expert ranks inside the data ranks, mixed-precision Adam whose state, gradients or weights data ranks
+share out (ZeRO-1, 2, 3). Coefficients are `trainers.py`'s, by chip and framework.
 """
 
 from __future__ import annotations
@@ -9,23 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 from eke.cost._bill import Bill
-from eke.cost.collectives import Group
-from eke.cost.forward import OPERATORS, Pass, Tokens, forward
-from eke.cost.kernels import stream
-from eke.cost.layers import Layers, attention_weights, ends, feed_forward_weights, reaches, stage_share
+from eke.cost.layers import Layers, reaches, stage_share
 from eke.cost.tables import FloatArray, Memory, Times
+from eke.cost.training_job import Job
+from eke.cost.training_memory import GRADIENT_BYTES, STATE_BYTES, WEIGHT_BYTES, memory
+from eke.cost.training_work import LAYER_OPERATORS, Tokens, head, work
 
-TRAINING_OPERATORS = (*OPERATORS, "bubble", "gradients", "optimizer")
+TRAINING_OPERATORS = (*LAYER_OPERATORS, "head", "bubble", "gradients", "optimizer", "engine")
 
-# Bytes a parameter, mixed-precision Adam (Rajbhandari et al. 2020, ZeRO, section 3.1): weight and gradient in 16 bits,
-# and over the data ranks (ZeRO-1) master weight and two moments in 32.
-GRADIENT_BYTES, STATE_BYTES = 2.0, 12.0
 # What the optimizer moves a parameter: gradient and state in, state and weight out.
-UPDATE_BYTES = GRADIENT_BYTES + 2 * STATE_BYTES + 2.0
-
-# Backward work over forward work: a product has two (by input, by weight); flash attention computes its scores again.
-BACKWARD = {"attention prefill": 2.5, "tensor all-reduce": 1.0, "expert all-to-all": 1.0, "pipeline send": 1.0}
-BACKWARD_ELSE = 2.0
+UPDATE_BYTES = GRADIENT_BYTES + 2 * STATE_BYTES + WEIGHT_BYTES
+NODE = 8.0  # chips; stragglers are counted by the node
 
 
 def flop_per_token(model: Layers, sequence: float) -> float:
@@ -45,102 +40,69 @@ def flop_per_token(model: Layers, sequence: float) -> float:
     return 6.0 * (model.architecture.active_parameters + pairs)
 
 
-def activation_values(model: Layers, of: Pass) -> tuple[FloatArray, float]:
-    """Values a token leaves for the backward pass, all layers: (kept whole, kept as layer inputs only) on tp ranks.
-
-    Per layer 4h (inputs of norms and products), queries, keys, values and outputs of attention, and up, gate and their
-    product of the feed-forward. For GPT this is the 34 s b h bytes of Korthikanti et al. 2022 without attention scores.
-    """
-    h = model.hidden
-    whole = np.zeros_like(of.to.tp)
-    for count, a in model.attention:
-        inner = a.heads * (a.head_dim + a.v_head_dim) + a.kv_heads * (a.head_dim + a.v_head_dim)
-        whole += count * (4.0 * h + (0 if a.kind == "none" else inner))
-    for count, f in model.feed_forward:
-        width = f.experts_per_token * f.intermediate + f.shared_intermediate if f.experts else f.intermediate
-        routed = f.experts_per_token * h if f.experts else 0  # a copy of the token for each of its experts
-        whole += count * (f.matrices * width + 2.0 * routed)
-    return whole / of.to.tp, float(h * model.architecture.layers)
-
-
-def _stage_counts(of: Pass) -> tuple[FloatArray, FloatArray]:
-    """Parameters per chip (dense, expert) of the fullest stage. [n] each"""
-    dense, experts = feed_forward_weights(of.model, of.to)
-    share = stage_share(of.model, of.to)
-    return (attention_weights(of.model, of.to) + dense) * share + ends(of.model, of.to), experts * share
-
-
-def memory(of: Pass, micro_batch: FloatArray, sequence: FloatArray, micro_batches: FloatArray) -> Memory:
-    """Memory of the first stage, recomputing the smallest share of layers that makes it fit."""
-    dense, experts = _stage_counts(of)
-    data = of.to.dp
-    expert_data = np.maximum(of.to.dp / of.to.expert_dp, 1.0)
-    weights = 2.0 * (dense + experts)
-    optimizer = GRADIENT_BYTES * (dense + experts) + STATE_BYTES * (dense / data + experts / expert_data)
-
-    whole, inputs = activation_values(of.model, of)
-    chunks = virtual_stages(of)
-    in_flight = np.minimum(of.to.pp, micro_batches) * (1 + (of.to.pp - 1) / of.to.pp / chunks * (chunks > 1))
-    tokens = micro_batch * sequence
-    a_layer = 2.0 * tokens * stage_share(of.model, of.to) * in_flight
-    keep, drop = a_layer * whole, a_layer * inputs / of.to.tp
-    logits = (2.0 + 4.0) * tokens * of.model.architecture.vocabulary / of.to.tp  # in 16 bits and, for the loss, 32
-    one_layer = 2.0 * tokens * whole / of.model.architecture.layers
-    rest = weights + optimizer + logits + one_layer + of.on.profile.reserve_bytes
-    room = of.on.chip.memory * of.on.profile.usable - rest
-    recomputed = np.clip((keep - room) / np.maximum(keep - drop, 1.0), 0.0, 1.0)
-    activations = keep + recomputed * (drop - keep) + logits + one_layer + of.on.profile.reserve_bytes
-    total = weights + optimizer + activations
-    fits = total <= of.on.chip.memory * of.on.profile.usable * (1 + 1e-9)
-    return Memory(weights, np.zeros_like(total), activations, optimizer, total, fits, recomputed)
-
-
-def virtual_stages(of: Pass) -> FloatArray:
-    """Model chunks a pipeline rank holds: as many as layers allow, up to what the engine does. [n]"""
-    layers = of.model.architecture.layers
-    chunks: FloatArray = np.clip(layers // of.to.pp, 1, of.on.profile.virtual_stages)
-    return np.where(of.to.pp > 1, chunks, 1.0)
-
-
 def step(
-    of: Pass, micro_batch: FloatArray, sequence: FloatArray, global_batch_tokens: FloatArray
+    job: Job, micro_batch: FloatArray, sequence: FloatArray, global_batch_tokens: FloatArray
 ) -> tuple[Times, Memory]:
     """One optimizer step over `global_batch_tokens` [n]."""
-    n = len(of.to.tp)
-    micro_batches = np.maximum(np.ceil(global_batch_tokens / (micro_batch * sequence * of.to.dp) - 1e-9), 1.0)
-    held = memory(of, micro_batch, sequence, micro_batches)
-    zero = np.zeros(n)
+    n = len(job.to.tp)
+    micro_batches = np.maximum(np.ceil(global_batch_tokens / (micro_batch * sequence * job.to.dp) - 1e-9), 1.0)
+    count = micro_batch * sequence / job.cp
+    held = memory(job, count, micro_batches)
+    twice = held.recomputed
+    tokens = Tokens(count, sequence, twice, twice)
+    if job.recompute == "selective":
+        tokens = Tokens(count, sequence, np.ones(n), np.full(n, job.by.selective))
 
     bill = Bill(n, TRAINING_OPERATORS)
-    count = micro_batch * sequence
-    forward(bill, of, Tokens(count, zero, rows=count, sequences=zero, context=zero, parts=micro_batch))
-    chunks = virtual_stages(of)
-    balance = stage_share(of.model, of.to) * of.to.pp
-    for name in OPERATORS:
-        back = BACKWARD.get(name, BACKWARD_ELSE)
-        again = 0.0 if name in ("head", "pipeline send") else held.recomputed
-        share = micro_batches / of.to.pp * balance  # each stage holds its part of the layers
-        if name == "tensor all-reduce":
-            share = share * (1 - of.on.profile.overlap_tp)
-        if name == "pipeline send":
-            share = share * chunks
-        bill.scale(name, (1.0 + back + again) * share)
-    worked = bill.seconds_of()
-    bill.add("bubble", overhead=worked * (of.to.pp - 1) / (chunks * micro_batches))
-    _reduce(bill, of, worked / micro_batches)
-    bill.add("engine", overhead=of.on.profile.step_s)
+    work(bill, job, tokens)
+    _gather(bill, job, bill.seconds_of())
+    layers = bill.seconds_of()
+    head(bill, job, tokens)
+    heads = bill.seconds_of() - layers
+
+    # The fullest stage holds its part of the layers, and the head where layers divide evenly; else the head takes
+    # the place that is left.
+    pp = job.to.pp
+    share = stage_share(job.model, job.to)
+    even = np.abs(share * pp - 1.0) < 1e-9
+    last = np.where(even, heads, np.maximum((layers + heads) / pp - layers * share, 0.0))
+    for name in LAYER_OPERATORS:
+        bill.scale(name, micro_batches * share)
+    bill.scale("head", micro_batches * last / heads)
+    one = layers * share + last
+    bill.add("bubble", overhead=one * (pp - 1) / job.chunks)
+    if not job.frozen:
+        _reduce(bill, job, one)
+    lost = bill.seconds_of() * job.by.straggle * np.log2(np.maximum(job.chips / NODE, 1.0))
+    bill.add("engine", overhead=job.by.step_s + lost)
     return bill.times(), held
 
 
-def _reduce(bill: Bill, of: Pass, last: FloatArray) -> None:
+def _gather(bill: Bill, job: Job, worked: FloatArray) -> None:
+    """Where data ranks share weights out, each micro-batch gathers them (ZeRO-3 again going back) and scatters
+    gradients; part hides behind the work.
+    """
+    if job.state == "zero1" or job.frozen:
+        return
+    dense, experts = job.weights()
+    gathers = 2.0 if job.state == "zero3" else 1.0
+    moved = gathers * WEIGHT_BYTES + job.by.gradient_bytes
+    comm = job.ring(dense * moved, job.data, job.to.tp) + job.ring(
+        experts * moved, job.expert_data, job.to.tp * job.to.expert_dp
+    )
+    comm = comm + job.model.architecture.layers * (gathers + 1.0) * job.latency(job.data, job.to.tp)
+    hidden = np.minimum(job.by.overlap * comm, worked)
+    bill.add("weight gathering", link=comm - hidden)
+
+
+def _reduce(bill: Bill, job: Job, last: FloatArray) -> None:
     """Gradients are summed and scattered, new weights gathered; part hides behind the last micro-batch."""
-    dense, experts = _stage_counts(of)
-    replicas = of.layouts.dp
-    expert_replicas = np.maximum(of.to.dp / of.to.expert_dp, 1.0)
-    link, latency = Group(of.on, replicas, of.layouts.tp).all_reduce(2.0 * dense)
-    stride = (of.layouts.tp * of.to.expert_dp).astype(np.int64)
-    expert_link, expert_latency = Group(of.on, expert_replicas.astype(np.int64), stride).all_reduce(2.0 * experts)
-    hidden = np.minimum(of.on.profile.overlap * (link + expert_link), last)
-    bill.add("gradients", link=link + expert_link - hidden, overhead=latency + expert_latency)
-    held = dense / of.to.dp + experts / expert_replicas
-    bill.add("optimizer", memory=stream(of.on, UPDATE_BYTES * held), overhead=of.on.profile.kernel_s * 10)
+    dense, experts = job.weights()
+    if job.state == "zero1":
+        moved = job.by.gradient_bytes + WEIGHT_BYTES
+        comm = job.ring(dense * moved, job.data, job.to.tp)
+        comm = comm + job.ring(experts * moved, job.expert_data, job.to.tp * job.to.expert_dp)
+        hidden = np.minimum(job.by.overlap * comm, last)
+        bill.add("gradients", link=comm - hidden)
+    held = dense / job.data + experts / job.expert_data
+    bill.add("optimizer", memory=UPDATE_BYTES * held / job.bandwidth)
