@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -29,8 +30,8 @@ DECIDED = {10, 22, 32, 36}
 def engine() -> Iterator[str]:
     """The embedded engine on one core."""
     pytest.importorskip("xllamacpp")
-    weights = next((p for p in (Path.home() / ".eke" / "models" / NAME,) if p.exists()), None)
-    if weights is None:
+    weights = Path(os.environ.get("EKE_MODELS") or Path.home() / ".eke" / "models") / NAME
+    if not weights.exists():
         pytest.skip("the embedded model is not here; `eke models fetch embedded` brings it")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

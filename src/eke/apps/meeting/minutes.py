@@ -21,6 +21,7 @@ from eke.errors import EkeError
 PART_TOKENS = 400  # about two minutes of talk: of longer parts a small model sums up only the beginning
 SENTENCES = 3  # of an answer; what comes later in a small model's answer is the transcript again
 ANSWER_TOKENS = 160
+OVERVIEW_WORDS = 120  # as much as one reads at a glance; making it shorter loses more than it saves
 SUPPORT = 0.6  # share of a sentence's words that the part it sums up must have
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
@@ -173,12 +174,12 @@ async def _summary(client: Client, turns: Sequence[Turn]) -> str | None:
 
 
 async def _overview(client: Client, parts: Sequence[Part]) -> str | None:
-    """The whole meeting: of one part its summary; of several the summary of their summaries, by tens."""
+    """The whole meeting: the parts' summaries while they are short, else the summary of their summaries, by tens."""
     notes = [p.summary for p in parts if p.summary]
-    while len(notes) > 1:
+    while len(notes) > 1 and sum(len(n.split()) for n in notes) > OVERVIEW_WORDS:
         groups = [notes[i : i + 10] for i in range(0, len(notes), 10)]
         notes = [await _condensed(client, " ".join(group)) for group in groups]
-    return notes[0] if notes else None
+    return " ".join(notes) or None
 
 
 async def _condensed(client: Client, notes: str) -> str:
