@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from eke.fleet import catalogue as chips
 from eke.fleet.pool import Fleet, Link, Pool
 from eke.models import catalogue as models
@@ -43,7 +45,7 @@ def test_a_part_trains_slower_than_a_gang_of_its_own() -> None:
     """In step with others, a pool's gang loses to the link and to fewer micro-batches."""
     ((site, _),) = sites([pool("a", "H800-SXM")])
     alone = {r.units: r.rate for r in gangs.recipes(JOB, site)}
-    parts = {r.units: r.rate for r in gangs.parts(JOB, site, 0.5, 12.5e9)}
+    parts = {r.units: r.rate for r in gangs.parts(JOB, site, 0.0, 0.5, 12.5e9, joins=False)}
     both = alone.keys() & parts.keys()
     assert both
     assert all(parts[u] < alone[u] for u in both)
@@ -56,3 +58,16 @@ def test_pools_join_within_a_vendor_or_over_a_stated_link() -> None:
     assert groups(Fleet(pools), names) == [("h", "l")]
     assert groups(Fleet(pools, (Link(("l", "a"), 1e9),)), names) == [("h", "l", "a")]
     assert groups(Fleet(pools), ["a"]) == []
+
+
+def test_who_joins_others_pays_for_what_it_costs_them() -> None:
+    """What a part adds is its own rate less what its failures and its being of another kind take from the rest; a part
+    that would take more than it gives is not offered.
+    """
+    ((site, _),) = sites([pool("a", "H800-SXM")])
+    own = {r.units: r.rate for r in gangs.parts(JOB, site, 0.0, 0.5, 12.5e9, joins=False)}
+    rest = max(own.values())
+    joined = {r.units: r.rate for r in gangs.parts(JOB, site, rest, 0.5, 12.5e9, joins=True)}
+    for n, rate in joined.items():
+        assert rate == pytest.approx(own[n] - rest * (gangs.JOINING + n * gangs.LOST_PER_CHIP))
+    assert gangs.parts(JOB, site, 1000 * rest, 0.5, 12.5e9, joins=True) == []

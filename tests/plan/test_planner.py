@@ -176,3 +176,31 @@ def test_edges(old: str, new: str) -> None:
     scenario = parse(SMALL.replace(old, new, 1))
     plan = make(scenario, best_effort=True, seconds=2.0)
     assert check.faults(plan, scenario) == []
+
+
+def test_spare_strong_chips_are_left_free() -> None:
+    """Of two kinds that can both do the work, with nothing to train, the weaker serves."""
+    text = """
+format: eke.scenario/1
+name: weak-first
+fleet:
+  pools:
+    - {name: strong, chip: H800-SXM, nodes: 2}
+    - {name: weak, chip: L20, nodes: 4}
+workloads:
+  - serve: chat
+    model: Qwen3-8B
+    traffic: {rate: 5/s, lengths: {prompt: {p50: 500, p99: 2000}, output: {p50: 100, p99: 300}}}
+    slo: {ttft: 3 s, tpot: 100 ms}
+"""
+    plan = make(parse(text))
+    assert plan.feasible
+    assert {p.pool for p in plan.placements} == {"weak"}
+    assert planner.worth(parse(text).fleet) == {"strong": 1.0, "weak": pytest.approx(239 / 1979, rel=0.5)}
+
+
+def test_a_plan_carries_the_scenario_it_was_made_from(small: Plan, tmp_path: Path) -> None:
+    """A saved plan needs no other file to be run or looked at again."""
+    again = eke.plan.read(small.write(tmp_path / "plan.json"))
+    assert again == small
+    assert parse(again.source) == parse(SMALL)

@@ -127,13 +127,13 @@ def _engine(placement: Placement, name: str, cpus: tuple[int, ...], priority: in
 
 def _standbys(tasks: Sequence[Task]) -> list[Task]:
     """For each served workload one more replica: while requests wait, it takes the cores of less important training."""
-    trainers = [t for t in tasks if t.kind == "trainer"]
-    firsts = {t.labels["workload"]: t for t in reversed(tasks) if t.kind == "engine"}
-    return [
-        replace(first, name=f"{workload}{STANDBY}", standby=True)
-        for workload, first in firsts.items()
-        if sum(len(t.cpus) for t in trainers if t.priority > first.priority) >= len(first.cpus)
-    ]
+    found = []
+    for first in {t.labels["workload"]: t for t in reversed(tasks) if t.kind == "engine"}.values():
+        lent = sum(len(t.cpus) for t in tasks if t.kind == "trainer" and t.priority > first.priority)
+        if lent:
+            name = f"{first.labels['workload']}{STANDBY}"
+            found.append(replace(first, name=name, standby=True, cpus=first.cpus[:lent]))
+    return found
 
 
 class _Watch:

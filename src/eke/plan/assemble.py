@@ -46,6 +46,7 @@ def plan(
     made = Plan(
         scenario.name, scenario.fleet.digest, not conflicts and x is not None, objective, seconds,
         _pools(scenario, program, outcome, rows), placements, kept, tuple(conflicts),
+        source=scenario.source,
     )  # fmt: skip
     return explain.annotated(made, scenario, problem)
 

@@ -6,6 +6,8 @@ A gang loses time to failures: with u chips, each failing once in M seconds, a s
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from eke.cost import FloatArray, IntArray, Layouts
@@ -23,6 +25,11 @@ RECOVERY_S = 720.0
 start, FT-HSDP)."""
 CHECKPOINT_S = 1800.0
 """Between two checkpoints; estimated."""
+LOST_PER_CHIP = (RECOVERY_S + CHECKPOINT_S / 2) / CHIP_FAILURES_S
+"""Share of its time that one chip's failures cost a gang."""
+JOINING = 1 - 0.9749
+"""Share of a gang's rate lost to another kind of chip in step with it: HETHUB reached 97.49% of the theoretical rate
+of two kinds on 768 chips (arXiv 2405.16256, abstract); others state 95% (Baidu Baige 4.0, vendor's claim)."""
 MOVE_S = 180.0
 """To stop a gang by a checkpoint and go on with another size: estimated, from NCCL starts of 17 s (warm) to
 200 s (cold) at 16,000 GPUs (FT-HSDP, arXiv 2602.00277)."""
@@ -48,13 +55,28 @@ def recipes(workload: Train, site: Site) -> list[Recipe]:
     return _gangs(workload, site, 1.0, None)
 
 
-def parts(workload: Train, site: Site, share: float, link: float | None) -> list[Recipe]:
+def parts(workload: Train, site: Site, rest: float, share: float, link: float | None, *, joins: bool) -> list[Recipe]:
     """Gangs that work through `share` of each step while other pools do the rest, in step with them.
 
     Gradients of all weights cross between the pools once each way, over the link (bytes/s per chip) of the gang's own
-    chips.
+    chips. A failure of one chip stops all of them, and what `joins` the strongest pool slows the others down: both are
+    taken off the part's own rate, so that it says what the part really adds.
+
+    Args:
+        workload: what is trained.
+        site: where.
+        rest: tokens/s of the other pools.
+        share: of each step that is done here.
+        link: to the other pools; None: unknown.
+        joins: this is not the strongest pool of the group.
     """
-    return _gangs(workload, site, share, link or UNKNOWN_LINK)
+    found = _gangs(workload, site, share, link or UNKNOWN_LINK)
+    lost = [rest * (r.units * LOST_PER_CHIP + JOINING * joins) / r.rate for r in found]
+    return [
+        replace(r, rate=r.rate * (1 - part), mfu=r.mfu * (1 - part))
+        for r, part in zip(found, lost, strict=True)
+        if part < 1
+    ]
 
 
 def _gangs(workload: Train, site: Site, share: float, link: float | None) -> list[Recipe]:
@@ -82,7 +104,7 @@ def _gangs(workload: Train, site: Site, share: float, link: float | None) -> lis
         crossing = 2 * GRADIENT_BYTES * workload.architecture.parameters / (link * gang)
         # Each part takes whole micro-batches: the last one is, in the mean, half empty.
         seconds = seconds * (1 + 0.5 / count) + crossing
-    kept = 1 / (1 + gang * (RECOVERY_S + CHECKPOINT_S / 2) / CHIP_FAILURES_S)
+    kept = 1 / (1 + gang * LOST_PER_CHIP)
     rate = np.where(memory.fits & (units <= site.units), batch / seconds * kept, 0.0)
     flop = cost.training_flop_per_token(workload.sequence)
     mfu = rate * flop / (gang * cost.peak(workload.precision))

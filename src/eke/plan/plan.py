@@ -101,7 +101,11 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who does what. Infeasible is an answer: then `infeasible_because` says why."""
+    """Who does what. Infeasible is an answer: then `infeasible_because` says why.
+
+    Attributes:
+        source: the scenario it was made from, as it was written; `eke up` runs a saved plan by it.
+    """
 
     scenario: str
     fleet_digest: str
@@ -113,6 +117,7 @@ class Plan:
     workloads: tuple[Kept, ...]
     infeasible_because: tuple[Conflict, ...] = ()
     notes: tuple[str, ...] = ()
+    source: str = ""
 
     @property
     def slots(self) -> int:
@@ -180,7 +185,7 @@ def from_dict(d: Mapping[str, Any]) -> Plan:
         d["scenario"], d["fleet_digest"], d["feasible"], _row(Objective, d["objective"]), d["seconds"],
         tuple(_row(PoolUse, p) for p in d["pools"]), tuple(_row(Placement, p) for p in d["placements"]),
         tuple(_row(Kept, w) for w in d["workloads"]), tuple(_row(Conflict, c) for c in d["infeasible_because"]),
-        tuple(d.get("notes", ())),
+        tuple(d.get("notes", ())), d.get("source", ""),
     )  # fmt: skip
 
 

@@ -143,7 +143,18 @@ def pose(scenario: Scenario, only: tuple[str, ...] | None = None) -> Problem:
         {p.name: units_per_chip(p.chip) for p in scenario.fleet.pools},
         np.array([len(s) / scenario.slots for s in slots]), slots,
         {name: np.array([r[s[0]] for s in slots]) for name, r in rates.items()}, scenario.objective,
+        worth(scenario.fleet),
     )  # fmt: skip
+
+
+def worth(fleet: Fleet) -> dict[str, float]:
+    """What a chip of each pool counts for when chips are spared: its fastest peak beside the fleet's strongest chip.
+
+    Of two plans that are equal otherwise, the one that leaves the strong chips free is better.
+    """
+    peaks = {p.name: max(p.chip.flops.values(), default=1.0) for p in fleet.pools}
+    strongest = max(peaks.values(), default=1.0)
+    return {name: peak / strongest for name, peak in peaks.items()}
 
 
 def _recipes(workload: Workload, site: Site, pools: tuple[str, ...]) -> list[Recipe]:
@@ -167,13 +178,13 @@ def _joint(
             best[r.pool] = max(best.get(r.pool, 0.0), r.rate)
     found: list[Recipe] = []
     for group in groups(fleet, best):
-        total = sum(best[p] for p in group)
+        total, strongest = sum(best[p] for p in group), max(group, key=lambda p: best[p])
         for site, pools in places:
             for pool in (p for p in pools if p in group):
                 link = min(_link(fleet, pool, other) for other in group if other != pool)
-                mine = gangs.parts(
-                    w, replace(site, units=int(units(fleet.pool(pool)) * LARGER)), best[pool] / total, link
-                )
+                here = replace(site, units=int(units(fleet.pool(pool)) * LARGER))
+                rest, share, joins = total - best[pool], best[pool] / total, pool != strongest
+                mine = gangs.parts(w, here, rest, share, link, joins=joins)
                 found += [replace(r, pool=pool, joint="+".join(group)) for r in mine]
     return found
 

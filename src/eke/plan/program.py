@@ -47,6 +47,7 @@ class Problem:
         weights: share of the day of each class of equal slots. slots: of each class, the slots of the day it stands
         for.
         demand: requests/s of each serve workload by class.
+        worth: what one chip of a pool counts for when chips are spared; 1 where nothing is said.
     """
 
     workloads: tuple[Workload, ...]
@@ -57,6 +58,11 @@ class Problem:
     slots: tuple[tuple[int, ...], ...]
     demand: Mapping[str, FloatArray]
     goal: Goal = "train-progress"
+    worth: Mapping[str, float] = field(default_factory=dict)
+
+    def spared(self, recipe: Recipe) -> float:
+        """What it is worth to do without a replica of `recipe`: its chips, a strong one counting for more."""
+        return recipe.units / self.per_chip[recipe.pool] * self.worth.get(recipe.pool, 1.0)
 
     @property
     def slot_s(self) -> float:
@@ -83,6 +89,7 @@ class Program:
         scaled: rows whose right-hand side grows with a workload's demand, and that side.
         wanted: what was promised, one number a slot for serve.
         progress, value, used: objectives by column: training FLOP/s, currency a day, chips in the mean over the day.
+        spared: chips in the mean over the day, each counting for its worth.
     """
 
     problem: Problem
@@ -104,6 +111,7 @@ class Program:
     progress: FloatArray
     value: FloatArray
     used: FloatArray
+    spared: FloatArray
 
     def promised(self, names: Sequence[str] | None = None, *, larger: bool = False) -> tuple[FloatArray, FloatArray]:
         """Column bounds in which the promises of `names` (default: all) must be kept in full.
@@ -223,6 +231,7 @@ class _Of:
         self.workload: IntArray = np.array([names[r.workload] for r in recipes], dtype=np.int64)[runs.recipe]
         self.units = column([r.units for r in recipes])
         self.chips = column([r.units / problem.per_chip[r.pool] for r in recipes])
+        self.spared = column([problem.spared(r) for r in recipes])
         self.flop = column([r.flop_per_token for r in recipes])
         # A gang that may change size at every slot pays a move at every slot, whether it changes or not.
         moves = (runs.slot >= 0) & (self.flop > 0)
@@ -343,9 +352,10 @@ def _close(
     FloatArray],
     started: dict[str, int],
 ) -> Program:  # fmt: skip
-    progress, value, used = np.zeros(sheet.width), np.zeros(sheet.width), np.zeros(sheet.width)
+    progress, value, used, spared = (np.zeros(sheet.width) for _ in range(4))
     progress[runs.at] = of.share * of.rate * of.flop
     used[runs.at] = of.share * of.chips
+    spared[runs.at] = of.share * of.spared
     for w in problem.workloads:
         if w.value is None:
             continue
@@ -362,5 +372,5 @@ def _close(
     return Program(
         problem, np.concatenate(sheet.lower), np.concatenate(sheet.upper), np.concatenate(sheet.integer),
         np.concatenate(sheet.row_lower), np.concatenate(sheet.row_upper), rows, columns, entries, runs, aside, missing,
-        answered, scaled, wanted, started, progress, value, used,
+        answered, scaled, wanted, started, progress, value, used, spared,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -75,7 +75,7 @@ def parse(text: str, path: Path | None = None) -> Scenario:
     scenario = reader.scenario(document)
     if reader.wrong or scenario is None:
         raise _all(reader.wrong)
-    return scenario
+    return replace(scenario, source=text)
 
 
 def _all(wrong: list[InputError]) -> InputError:

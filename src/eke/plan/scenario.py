@@ -176,6 +176,7 @@ class Scenario:
 
     Attributes:
         detected: the fleet is this machine (or cluster); its chips are measured before they are planned on.
+        source: the text it was read from.
         slots: equal parts of a day the plan may differ in.
     """
 
@@ -187,6 +188,7 @@ class Scenario:
     generations: Generations | None = None
     detected: bool = False
     path: Path | None = None
+    source: str = ""
 
     def plan(self, *, best_effort: bool = False) -> Plan:
         """Who does what, with its bound and prices."""

@@ -32,7 +32,7 @@ def settle(program: Program, primary: FloatArray, x: FloatArray, seconds: float)
     chosen = {int(r) for r in runs.recipe[~gang & (relaxed.x[runs.at] > 1e-6)]}
     for_upper = upper.copy()
     for_upper[runs.at[~gang & ~np.isin(runs.recipe, list(chosen))]] = 0.0
-    again = solve.optimise(program, -program.used, (lower, for_upper), seconds=seconds, gap=5e-3)
+    again = solve.optimise(program, -program.spared, (lower, for_upper), seconds=seconds, gap=5e-3)
     if again.x is None:
         return x
     loss = primary @ x - primary @ again.x
@@ -73,5 +73,5 @@ def _peaks(program: Program, gang: Bools) -> tuple[Program, FloatArray]:
         rows=np.concatenate([program.rows, rows, rows]), columns=np.concatenate([program.columns, at, n + recipe]),
         entries=np.concatenate([program.entries, -np.ones(len(at)), np.ones(len(at))]),
     )  # fmt: skip
-    chips = np.array([x.units / problem.per_chip[x.pool] for x in problem.recipes])
-    return wide, np.concatenate([-NIGHT * program.used, -chips])
+    chips = np.array([problem.spared(x) for x in problem.recipes])
+    return wide, np.concatenate([-NIGHT * program.spared, -chips])
