@@ -136,7 +136,7 @@ def main() -> None:
     if asked.fit or asked.held_out or asked.ablate:
         import fit_training
 
-        fit_training.run(fit=asked.fit, held_out=asked.held_out, ablate=asked.ablate)
+        fit_training.run(fitting=asked.fit, leaving=asked.held_out, ablating=asked.ablate)
         return
     of = laid_out()
     ratio = ratios(of)

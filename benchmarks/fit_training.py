@@ -1,0 +1,234 @@
+"""Fits the training coefficients to published rows: damped Gauss-Newton on logarithms, held to physical priors.
+
+A coefficient belongs to a chip (shares of its peaks, by its lender's name) or to a framework. Shares move on the logit
+scale, others on the log scale. Rows are weighted so that no source drowns the others, and far ones count less (Huber).
+Knows coefficients and rows; how a row is predicted is `fidelity_training`'s.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from eke.cost import trainers
+from eke.cost.tables import FloatArray
+from fidelity_training import groups, laid_out, predict, ratios, table
+from training_rows import Row, chip
+
+Document = dict[str, Any]
+PRIOR = {  # how far from its first guess a coefficient may move, one standard deviation, on its scale
+    "gemm": 0.35, "attention": 0.6, "pad": 0.7, "link_out": 0.5, "memory": 0.25,
+    "framework": 0.12, "attention_kernel": 0.3, "elementwise": 0.5, "cast": 0.5, "layer_s": 1.0, "expert_s": 1.2,
+    "pad_expert": 0.7, "overlap": 0.8, "overlap_tp": 0.8, "overlap_ep": 1.0, "overlap_cp": 0.8, "straggle": 0.6,
+    "imbalance": 0.1, "selective": 0.5, "step_s": 0.7,
+}  # fmt: skip
+SHARES = {"gemm", "attention", "memory", "link_out", "overlap", "overlap_tp", "overlap_ep", "overlap_cp", "selective"}
+NOISE, FAR, ENOUGH = 0.06, 2.0, 14.0  # of a row's logarithm; where Huber turns; rows of a group that count in full
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One coefficient: `section`/`owner`/`name`, of one precision where it is a share of products."""
+
+    section: str
+    owner: str
+    name: str
+    precision: str | None = None
+
+    def get(self, document: Mapping[str, Any]) -> float:
+        """Its value, or the default it would have."""
+        own, default = document[self.section][self.owner], document["default"]
+        if self.precision:
+            return float(own.get("gemm", {}).get(self.precision, default["gemm"][self.precision]))
+        return float(own.get(self.name, default[self.name]))
+
+    def put(self, document: Document, value: float) -> None:
+        """Write it."""
+        own = document[self.section][self.owner]
+        if self.precision:
+            own.setdefault("gemm", {})[self.precision] = value
+        else:
+            own[self.name] = value
+
+    def scale(self, value: float) -> float:
+        """Onto the scale it moves on."""
+        return float(np.log(value / (1 - value)) if self.name in SHARES else np.log(value))
+
+    def value(self, scaled: float) -> float:
+        """And back."""
+        return float(1 / (1 + np.exp(-scaled)) if self.name in SHARES else np.exp(scaled))
+
+
+CHIP = ("attention", "pad", "link_out")
+FAMILY = ("framework", "attention_kernel", "elementwise", "overlap", "layer_s")
+EXTRA = {
+    "megatron-bridge": ("cast", "expert_s", "pad_expert", "overlap_ep"),
+    "torchtitan": ("overlap_tp", "overlap_cp", "cast", "selective"),
+    "torchtitan-async": ("overlap_tp",), "llm-foundry": ("cast", "step_s"),
+    "megatron": ("expert_s", "overlap_tp", "straggle"), "mindspeed": ("expert_s", "overlap_tp"),
+    "nemo-mlperf": ("overlap_tp", "step_s"), "amd-mlperf": (), "dualpipe": (),
+}  # fmt: skip
+FEW = {"torch", "torchtitan-async", "dualpipe", "mindspeed-legacy", "amd-mlperf"}  # families with few rows: framework alone
+
+
+def lender(row: Row, document: Mapping[str, Any]) -> str | None:
+    """Whose coefficients a row's chip takes."""
+    return next((n for n in trainers._relatives(chip(row.chip)) if n in document["chips"]), None)
+
+
+def knobs(of: Sequence[Row], document: Mapping[str, Any], without: Sequence[str] = ()) -> list[Knob]:
+    """Coefficients that these rows can say something about."""
+    found: list[Knob] = []
+    for owner in document["chips"]:
+        mine = [r for r in of if lender(r, document) == owner]
+        found += [Knob("chips", owner, "gemm", p) for p in sorted({r.precision for r in mine if r.precision in chip(r.chip).flops})]
+        if len(mine) >= 8:
+            found += [Knob("chips", owner, name) for name in CHIP]
+        elif mine:
+            found += [Knob("chips", owner, "attention")]
+    for owner in document["families"]:
+        if any(r.family == owner for r in of):
+            names = ("framework",) if owner in FEW else FAMILY
+            found += [Knob("families", owner, name) for name in (*names, *EXTRA.get(owner, ()))]
+    return [k for k in found if k.name not in without]
+
+
+def fit(of: Sequence[Row], start: Document, without: Sequence[str] = (), rounds: int = 6) -> tuple[Document, int]:
+    """Coefficients for these rows, beginning (and held) near `start`; and how many were fitted."""
+    document = copy.deepcopy(start)
+    ks = knobs(of, document, without)
+    z0 = np.array([k.scale(k.get(document)) for k in ks])
+    sigma = np.array([PRIOR[k.name] for k in ks])
+    parts = groups(of)
+    counts = Counter((r.source, r.chip) for r in of)
+    weight = np.array([min(1.0, ENOUGH / counts[r.source, r.chip]) ** 0.5 * (0.7 if not r.stated or "found" in r.note else 1.0) for r in of])
+    touched = [
+        [g for g in parts if (lender(of[g[0]], document) == k.owner if k.section == "chips" else of[g[0]].family == k.owner)]
+        for k in ks
+    ]
+    measured = np.log([r.measured for r in of])
+
+    def residuals(doc: Document, which: Sequence[Sequence[int]]) -> FloatArray:
+        out = np.zeros(len(of))
+        for g in which:
+            out[list(g)] = np.log(predict([of[i] for i in g], doc)) - measured[list(g)]
+        return out
+
+    def cost(r: FloatArray, z: FloatArray) -> float:
+        x = np.abs(r * weight / NOISE)
+        return float(np.where(x < FAR, x * x / 2, FAR * (x - FAR / 2)).sum() + (((z - z0) / sigma) ** 2).sum() / 2)
+
+    def at(z: FloatArray) -> Document:
+        doc = copy.deepcopy(document)
+        for k, x in zip(ks, z, strict=True):
+            k.put(doc, k.value(x))
+        return doc
+
+    z, damping, step = z0.copy(), 0.1, 0.02
+    current = at(z)
+    r = residuals(current, parts)
+    for _ in range(rounds):
+        jacobian = np.zeros((len(of), len(ks)))
+        for j, k in enumerate(ks):
+            moved = copy.deepcopy(current)
+            k.put(moved, k.value(z[j] + step))
+            rows_at = [i for g in touched[j] for i in g]
+            jacobian[rows_at, j] = (residuals(moved, touched[j])[rows_at] - r[rows_at]) / step
+        x = np.abs(r * weight / NOISE)
+        w = (weight / NOISE) ** 2 * np.minimum(1.0, FAR / np.maximum(x, 1e-9))
+        hessian = jacobian.T @ (w[:, None] * jacobian) + np.diag(sigma**-2)
+        gradient = jacobian.T @ (w * r) + (z - z0) / sigma**2
+        for _ in range(5):
+            move = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
+            new = z + np.clip(move, -1.0, 1.0)
+            doc = at(new)
+            after = residuals(doc, parts)
+            if cost(after, new) < cost(r, z):
+                z, current, r, damping = new, doc, after, damping / 3
+                break
+            damping *= 4
+    return current, len(ks)
+
+
+def held_out(start: Document, of: Sequence[Row], key: str) -> FloatArray:
+    """Ratios of every row, predicted by coefficients fitted without the rows of its model (or chip)."""
+    out = np.full(len(of), np.nan)
+    for left in dict.fromkeys(getattr(r, key) for r in of):
+        inside = [r for r in of if getattr(r, key) != left]
+        document, _ = fit(inside, start, rounds=4)
+        at = [i for i, r in enumerate(of) if getattr(r, key) == left]
+        for g in groups([of[i] for i in at]):
+            members = [at[i] for i in g]
+            out[members] = predict([of[i] for i in members], document) / np.array([of[i].measured for i in members])
+    return out
+
+
+def coverage(of: Sequence[Row], ratio: FloatArray, document: Mapping[str, Any]) -> float:
+    """Share of rows inside the 80% interval that their chip and framework state."""
+    inside = []
+    for row, x in zip(of, ratio, strict=True):
+        low, high = trainers.find(chip(row.chip), row.family, document).interval
+        inside.append(low <= x <= high)
+    return float(np.mean(inside))
+
+
+def spreads(of: Sequence[Row], ratio: FloatArray) -> dict[str, float]:
+    """By framework: the spread whose 80% interval holds 80% of held-out rows."""
+    out = {}
+    for family in dict.fromkeys(r.family for r in of):
+        error = np.abs(np.log(ratio[[i for i, r in enumerate(of) if r.family == family]]))
+        n = len(error)
+        out[family] = float(np.quantile(np.append(error, 0.25), 0.8) if n < 8 else np.quantile(error, 0.8)) / 1.2816
+    return out
+
+
+def write(document: Document, source: str) -> None:
+    """Put coefficients into the shipped file, three digits each."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: short(v) for k, v in value.items()}
+        return float(f"{value:.3g}") if isinstance(value, float) else value
+
+    text = "# Written by `python benchmarks/fidelity_training.py --fit`; first guesses and priors lie there too.\n"
+    body = yaml.safe_dump(short(document | {"source": source}), sort_keys=False, default_flow_style=None, width=118)
+    trainers.SHIPPED.write_text(text + body, encoding="utf-8")
+
+
+def run(*, fitting: bool, leaving: bool, ablating: bool) -> None:
+    """What the command line asks for."""
+    start = _guesses()
+    of = laid_out(start)
+    document, count = fit(of, start)
+    of = laid_out(document)  # layouts nobody stated, found again
+    document, count = fit(of, start)
+    print(f"{count} coefficients, {len(of)} rows")
+    table(of, ratios(of, document), "fitted to all")
+    if leaving:
+        for key in ("model", "chip"):
+            ratio = held_out(start, of, key)
+            table(of, ratio, f"{key}s left out")
+            if key == "model":
+                for family, spread in spreads(of, ratio).items():
+                    document["families"][family]["spread"] = spread
+            print(f"within the 80% interval: {coverage(of, ratio, document):.0%}")
+    if ablating:
+        for name in sorted({k.name for k in knobs(of, start)}):
+            less, n = fit(of, start, without=(name,), rounds=4)
+            error = np.abs(ratios(of, less) - 1)
+            print(f"without {name:18} {n:4} coefficients   median {np.median(error):.1%}  mean {error.mean():.1%}")
+    if fitting:
+        write(document, "public training tables and runs, by benchmarks/fidelity_training.py --fit")
+
+
+def _guesses() -> Document:
+    """First guesses: the file's defaults, with chips and families named and what is known of them beforehand."""
+    guesses: Document = yaml.safe_load((Path(__file__).parent / "training_guesses.yaml").read_text(encoding="utf-8"))
+    return guesses
