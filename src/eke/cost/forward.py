@@ -25,7 +25,7 @@ OPERATORS = (
 )  # fmt: skip
 
 # Kernel launches of one layer, by operator; what a fused serving engine issues.
-LAUNCHES = {"attention in": 2, "attention": 2, "attention out": 1, "mlp": 2, "experts": 6, "elementwise": 3}
+LAUNCHES = {"attention in": 2, "attention": 2, "attention out": 1, "mlp": 2, "elementwise": 3}
 
 
 # A token is written once for each of its experts, and their results are read to be summed.
@@ -68,6 +68,10 @@ class Pass:
     rate16: float  # FLOP/s at 16-bit peak, before efficiency
     weight_bytes: float
     head_bytes: float
+    wide_rate: float  # of attention's and shared experts' products
+    wide_bytes: float
+    experts: float  # share of `rate` that grouped products reach
+    routing_s: float  # what a layer of experts costs beyond them
     sequence_parallel: bool = False  # tensor ranks share out the tokens between products (training)
 
 
@@ -79,10 +83,14 @@ def prepare(
     wanted: Precision = p.computes_in or variant.compute
     vector = wanted == "fp32" or on.chip.kind == "cpu"  # a CPU's attention is vector code: it follows the fp32 rate
     sixteen = on.precision("fp32" if vector else "bf16")  # elsewhere attention runs in 16 bits, whatever the weights
+    held: Precision = "fp4" if variant.weight_bits < 8.0 and wanted != "fp32" else wanted
+    experts, routing_s = (table.get(held, table.get("bf16", max(table.values()))) for table in (p.experts, p.experts_s))
     head_bits = max(p.head_bits or 0.0, variant.weight_bits)
     return Pass(
         on, model, variant, layouts, to, on.rate(wanted), on.chip.flops[sixteen],
-        variant.weight_bits / 8, head_bits / 8, sequence_parallel,
+        variant.weight_bits / 8, head_bits / 8,
+        on.rate(wanted if variant.wide_bits is None else "bf16"), (variant.wide_bits or variant.weight_bits) / 8,
+        experts, p.routing * routing_s, sequence_parallel,
     )  # fmt: skip
 
 
@@ -104,10 +112,10 @@ def _attention(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> Non
     on, to, h = of.on, of.to, of.model.hidden
     launch = on.profile.kernel_s * count
     n_in = input_values(a, h, to) / h
-    compute, memory = gemm(on, of.rate, t.all, n_in, h, of.weight_bytes)
+    compute, memory = gemm(on, of.wide_rate, t.all, n_in, h, of.wide_bytes)
     bill.add("attention in", count * compute, count * memory, overhead=launch * LAUNCHES["attention in"])
     k_out = output_values(a, h) / h / to.tp
-    compute, memory = gemm(on, of.rate, t.all, h, k_out, of.weight_bytes)
+    compute, memory = gemm(on, of.wide_rate, t.all, h, k_out, of.wide_bytes)
     bill.add("attention out", count * compute, count * memory, overhead=launch * LAUNCHES["attention out"])
     price = _linear if a.kind == "linear" else _softmax
     price(bill, of, t, a, count)
@@ -126,7 +134,10 @@ def _softmax(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
     index = a.index_dim / a.compression * (of.variant.kv_bits / 8)
 
     reads, each = t.fresh > 0, t.fresh / t.parts
-    width = 2.0 * heads * (a.head_dim + a.v_head_dim)
+    compressed = float(2 * a.kv_rank + a.rope_dim)
+    sparse = a.kind == "mla" and a.selects is not None  # chosen tokens are read in the compressed space
+    launch = launch + count * p.selecting_s * (a.selects is not None)
+    width = 2.0 * heads * (compressed if sparse else a.head_dim + a.v_head_dim)
     seen, span = np.zeros_like(each), np.zeros_like(each)
     for entries, most in reaches(a):
         seen += entries * (visible(each, t.past, most) + reads * p.pad_query * _last(each, t.past, most) / 2)
@@ -143,7 +154,7 @@ def _softmax(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
     context = np.zeros_like(t.context)
     for entries, most in reaches(a):
         context += entries * (t.context if most is None else np.minimum(t.context, most))
-    width = 2.0 * heads * ((2 * a.kv_rank + a.rope_dim) if a.kind == "mla" else (a.head_dim + a.v_head_dim))
+    width = 2.0 * heads * (compressed if a.kind == "mla" else a.head_dim + a.v_head_dim)
     moved = t.sequences * (context * cache + t.context * index) + decodes * p.ramp_bytes
     bill.add(
         "attention decode",
@@ -188,7 +199,7 @@ def _last(fresh: FloatArray, past: FloatArray, window: float | None) -> FloatArr
 def _channels(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> None:
     width = f.shared_intermediate if f.experts else f.intermediate
     if width:
-        _dense(bill, of, t, width, f.matrices, count)
+        _dense(bill, of, t, width, f.matrices, count, wide=bool(f.experts))
     exchanged: Term = 0.0
     if f.experts:
         _experts(bill, of, t, f, count)
@@ -200,10 +211,11 @@ def _channels(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> No
     bill.add("tensor all-reduce", link=times * link, overhead=times * latency)
 
 
-def _dense(bill: Bill, of: Pass, t: Tokens, width: int, matrices: int, count: int) -> None:
+def _dense(bill: Bill, of: Pass, t: Tokens, width: int, matrices: int, count: int, *, wide: bool) -> None:
     h, local = of.model.hidden, width / of.to.tp
-    up_c, up_m = gemm(of.on, of.rate, t.all, (matrices - 1) * local, h, of.weight_bytes)
-    down_c, down_m = gemm(of.on, of.rate, t.all, h, local, of.weight_bytes)
+    rate, held = (of.wide_rate, of.wide_bytes) if wide else (of.rate, of.weight_bytes)
+    up_c, up_m = gemm(of.on, rate, t.all, (matrices - 1) * local, h, held)
+    down_c, down_m = gemm(of.on, rate, t.all, h, local, held)
     launch = of.on.profile.kernel_s * LAUNCHES["mlp"]
     bill.add("mlp", count * (up_c + down_c), count * (up_m + down_m), overhead=count * launch)
 
@@ -226,8 +238,8 @@ def _experts(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> Non
     local = f.intermediate / to.expert_tp
     up_c, up_m = gemm(on, of.rate, m, (f.matrices - 1) * local, width, of.weight_bytes, copies=distinct)
     down_c, down_m = gemm(on, of.rate, m, width, local, of.weight_bytes, copies=distinct)
-    launch = on.profile.kernel_s * LAUNCHES["experts"]
-    bill.add("experts", count * (up_c + down_c), count * (up_m + down_m), overhead=count * launch)
+    compute, memory = (up_c + down_c) / of.experts, (up_m + down_m) / on.profile.experts_memory
+    bill.add("experts", count * compute, count * memory, overhead=count * of.routing_s)
 
 
 def _exchange(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> FloatArray:

@@ -17,8 +17,9 @@ UNBOUNDED = 1 << 20  # sequences, where none leaves anything in memory
 def weight_bytes(of: Pass) -> FloatArray:
     """Weights per chip. [n]"""
     dense, experts = feed_forward_weights(of.model, of.to)
-    layers = (attention_weights(of.model, of.to) + dense + experts) * stage_share(of.model, of.to)
-    weights: FloatArray = layers * of.weight_bytes + ends(of.model, of.to) * of.head_bytes
+    wide = of.wide_bytes if of.model.architecture.has_experts else of.weight_bytes
+    layers = attention_weights(of.model, of.to) * of.wide_bytes + dense * wide + experts * of.weight_bytes
+    weights: FloatArray = layers * stage_share(of.model, of.to) + ends(of.model, of.to) * of.head_bytes
     return weights
 
 

@@ -60,7 +60,9 @@ class CostModel:
         self._variant = variant
         self.profile = self._machine.profile
         trains = engine in trainers.families()
-        self._trainer = trainer or trainers.find(chip, engine if trains else "torch" if chip.kind == "cpu" else "megatron")
+        self._trainer = trainer or trainers.find(
+            chip, engine if trains else "torch" if chip.kind == "cpu" else "megatron"
+        )
         known = self._trainer if trains else self.profile
         self.basis: Basis = known.basis
         self.interval: tuple[float, float] = known.interval
@@ -73,12 +75,13 @@ class CostModel:
         """Most sequences of `context` tokens a replica holds; 0 where the weights do not fit."""
         return _memory.max_sequences(self._pass(layouts), self._rows(layouts, context))
 
-    def prefill(self, layouts: Layouts, tokens: ArrayLike, past: ArrayLike = 0) -> Times:
-        """Time of one prompt of `tokens` new tokens after `past` cached ones, first to last stage.
+    def prefill(self, layouts: Layouts, tokens: ArrayLike, past: ArrayLike = 0, prompts: ArrayLike = 1) -> Times:
+        """Time of `prompts` equal prompts, read together, of `tokens` new tokens each after `past` cached ones.
 
-        Every data rank reads such prompts and every pipeline stage is busy: a replica finishes pp*dp in this time.
+        Every data rank reads such prompts and every pipeline stage is busy: a replica finishes pp*dp*prompts in this time.
         """
-        return serving.prefill(self._pass(layouts), self._rows(layouts, tokens), self._rows(layouts, past))
+        rows = (self._rows(layouts, x) for x in (tokens, past, prompts))
+        return serving.prefill(self._pass(layouts), *rows)
 
     def decode(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> Times:
         """Time in which each of the replica's `sequences` gets one token, at mean `context` tokens."""

@@ -1,7 +1,9 @@
 """A profile: how much of a chip's peaks is really reached, per chip and engine family. Coefficients, no measurements.
 
 Profiles lie in `profiles/<chip>.yaml`: a `kernels` part (the chip's own: GEMM, memory, links) and an `engines` part
-(what one engine family adds). `profiles/default.yaml` holds the guesses everything starts from. A chip without a file
+(what one engine family adds). `profiles/default.yaml` holds the guesses everything starts from, `profiles/serving.yaml`
+what `benchmarks/fit_serving.py` fitted to published serving runs: per engine family, for all accelerators, and factors of
+chip generations. A chip without a file
 borrows that of its `relative`, and that one's relative, and says so: shares of peak carry over, peaks do not.
 
 The saturating efficiencies are written as padding, which is the same formula read another way:
@@ -11,7 +13,7 @@ with E the saturated share and h a half-size, `E * x/(x + h)` of the peak on wor
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from math import exp
@@ -48,6 +50,23 @@ class Profile:
         step_s, sequence_s: the engine's own seconds per step and per sequence.
         link_up, link_out: share of link speed reached. latency_up_s, latency_out_s: per collective.
         latency_hop_s: more for each doubling of the group.
+        experts: share of a dense product's rate that grouped products of experts reach, by precision;
+            `experts_memory` of its streaming.
+        experts_s: seconds a layer of experts costs beyond its products (routing, sorting, gathering), by precision;
+            `routing` the share of them that an engine pays.
+        selecting_s: seconds a layer of sparse attention takes to choose its tokens.
+        handover_s: seconds to hand a read prompt's cache to the engine that decodes.
+        one_shot: how much small all-reduces go as every rank's message to every other, not around; 0 to 1.
+        request_s: seconds a request costs before its prompt is read (HTTP, tokenizer, scheduling).
+        arrival_s: more for each request in flight.
+        turn: share of an iteration a request waits for its turn and its first token.
+        bunching: mean share of the line before it that a request waits for when all come together.
+        settling: how fast differing lengths take a closed loop's requests apart.
+        gathering: share of the line that can form at all; an engine that stops decoding to read makes it form.
+        serial: spread that an engine's own order of reading keeps, whatever the lengths.
+        speculation: tokens an iteration of speculative decoding yields, over what drafting costs.
+        mixing: share of prompt work that runs beside decodes in one iteration, sharing their weights; the rest stops them.
+        lockstep: share of the other data ranks' prompts that a data rank waits for.
         imbalance: load of the busiest expert rank over the mean, at many ranks.
         overlap: share of gradient traffic that can hide behind the backward pass.
         overlap_tp: share of tensor collectives hidden in training.
@@ -88,6 +107,23 @@ class Profile:
     overlap: float
     overlap_tp: float
     virtual_stages: int
+    experts: Mapping[Precision, float]
+    experts_memory: float
+    experts_s: Mapping[Precision, float]
+    routing: float
+    selecting_s: float
+    handover_s: float
+    one_shot: float
+    request_s: float
+    arrival_s: float
+    turn: float
+    bunching: float
+    settling: float
+    gathering: float
+    serial: float
+    speculation: float
+    mixing: float
+    lockstep: float
     usable: float
     reserve_bytes: float
     batched_tokens: float
@@ -151,25 +187,51 @@ def find(chip: Chip, engine: str) -> Profile:
     Raises:
         UnknownName: an engine family without coefficients.
     """
-    default = _read(_SHIPPED / "default.yaml")
+    default, fitted = _read(_SHIPPED / "default.yaml"), _read(_SHIPPED / "serving.yaml")
     known = default["engines"]
     if engine not in known:
         raise UnknownName("engine family", engine, known, remedy=f"one of {', '.join(sorted(known))}")
+    serves = chip.kind != "cpu" and engine in fitted["engines"]
+    names = _relatives(chip)
+    line = [profile for profile in map(_shipped, names) if profile is not None]
     values: dict[str, Any] = default["kinds"]["cpu" if chip.kind == "cpu" else "accelerator"] | {"basis": "guessed"}
-    found = next(filter(None, map(_shipped, _relatives(chip))), None)
-    if found is not None:
-        values |= found["kernels"] | {"basis": "modelled"}
+    if serves:
+        values |= fitted["accelerator"]
+    for profile in reversed(line):  # what a chip's own file does not say, its relative's does
+        values |= profile["kernels"] | {"basis": "modelled"}
     values |= known[engine]
     if chip.kind == "cpu":
         values |= default["on_cpu"].get(engine, {})
-    if found is not None and engine in found.get("engines", {}):
-        values |= found["engines"][engine] | {"basis": "measured"}
+    if serves:
+        values |= fitted["engines"][engine]
+        values |= _scaled(values, next((fitted["chips"][n] for n in names if n in fitted["chips"]), {}))
+    return build(_judged(values, chip, engine, line, fitted if serves else default))
+
+
+def _judged(
+    values: Mapping[str, Any], chip: Chip, engine: str, line: Sequence[Mapping[str, Any]], general: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """`values` with their source, how well they are known, and how far they spread."""
+    found = line[0] if line else None
+    basis, spread = values["basis"], values["spread"]
+    if chip.name in general.get("measured", {}).get(engine, ()):
+        basis = "measured"
     if found is not None and found["chip"] != chip.name:
-        values |= {"basis": weaker(values["basis"], "modelled"), "spread": values["spread"] * LENT}
-    elif values["basis"] == "guessed":
-        values["spread"] *= UNKNOWN
-    source = (found or default)["source"]
-    return build(values | {"chip": chip.name, "engine": engine, "source": source})
+        basis, spread = weaker(basis, "modelled"), spread * LENT
+    elif basis == "guessed":
+        spread *= UNKNOWN
+    source = (found or general)["source"]
+    return {**values, "basis": basis, "spread": spread, "chip": chip.name, "engine": engine, "source": source}
+
+
+def _scaled(values: Mapping[str, Any], factors: Mapping[str, float]) -> dict[str, Any]:
+    """The coefficients that `factors` name, each times its factor; a table of them entry by entry."""
+    return {
+        name: {key: one * factor for key, one in values[name].items()}
+        if isinstance(values[name], Mapping)
+        else values[name] * factor
+        for name, factor in factors.items()
+    }
 
 
 def build(values: Mapping[str, Any]) -> Profile:

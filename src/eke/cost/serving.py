@@ -28,10 +28,10 @@ def _per_rank(count: FloatArray, of: Pass, least: float) -> FloatArray:
     return local
 
 
-def prefill(of: Pass, tokens: FloatArray, past: FloatArray) -> Times:
-    """One prompt of `tokens` [n] new tokens after `past` [n] cached ones, on each data rank at once."""
-    zero, one = np.zeros_like(tokens), np.ones_like(tokens)
-    return _priced(of, Tokens(tokens, past, rows=one, sequences=zero, context=zero, parts=one))
+def prefill(of: Pass, tokens: FloatArray, past: FloatArray, prompts: FloatArray) -> Times:
+    """`prompts` [n] of `tokens` [n] new tokens each after `past` [n] cached ones, on each data rank at once."""
+    zero = np.zeros_like(tokens)
+    return _priced(of, Tokens(tokens * prompts, past, rows=prompts, sequences=zero, context=zero, parts=prompts))
 
 
 def mixed(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> Times:

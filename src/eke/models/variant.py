@@ -32,6 +32,8 @@ class Variant:
         compute: precision the matrix units run in; int4 weights compute in 16 bits.
         kv_bits: bits per value in the KV cache.
         quality: share of the bf16 model's score that is left; None: nobody published it.
+        wide_bits: bits of attention's and shared experts' weights, where those stay in 16 bits (NVFP4 and MXFP4
+            mixtures); None: like the rest.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Variant:
     compute: Precision
     kv_bits: float
     quality: Figure | None
+    wide_bits: float | None = None
 
 
 # name → bits a weight, precision computed in. int4: groups of 128 with a 16-bit scale and a 4-bit zero (GPTQ, AWQ);

@@ -1,0 +1,190 @@
+"""Fit the serving coefficients of engines and chips to published runs: `python benchmarks/fit_serving.py [--check]`.
+
+Damped least squares on ln(predicted / measured) of time per output token and time to first token, weighted so that far
+rows count by their distance, not its square, and groups (model, chip, engine, precision) count by the root of their rows.
+Each coefficient is fitted as ln(value / start) with a pull towards its start, so that what the rows do not tell stays put.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from eke.cost import Profile, profile
+from eke.cost.tables import FloatArray
+from eke.fleet import catalogue as chips
+from fidelity_serving import Tune, predict
+from serving_rows import Run
+
+# Coefficients of every accelerator's kernels, and of every engine family.
+LEADERS = {
+    "blackwell": "B200-SXM"
+}  # the chip whose name a generation's factors stand under; its relatives find them there
+PROFILES = Path(profile.__file__).parent / "profiles"
+ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as measured
+SPREAD_STARTS = ("vllm", "sglang", "trtllm")
+HEADER = "# Written by benchmarks/fit_serving.py: coefficients, no measurements. See docs/how-good.md.\n"
+KERNELS = (
+    "pad_m", "pad_n", "pad_k", "attention", "pad_query", "attention_decode", "attention_memory", "ramp_bytes",
+    "elementwise", "experts", "experts_memory", "link_up", "latency_up_s", "latency_hop_s",
+)  # fmt: skip
+ENGINE = (
+    "kernel_s", "step_s", "sequence_s", "request_s", "arrival_s", "turn", "bunching", "settling", "gathering",
+    "serial", "mixing", "routing", "one_shot", "selecting_s",
+    "lockstep", "imbalance", "speculation",
+)  # fmt: skip
+AT_MOST = {
+    "mixing": 1.0,
+    "lockstep": 1.0,
+    "attention_memory": 1.0,
+    "attention": 1.0,
+    "link_up": 1.0,
+    "gathering": 1.0,
+    "one_shot": 1.0,
+}
+FAMILY = {"B200-SXM": "blackwell", "GB200": "blackwell", "B300-SXM": "blackwell", "GB300": "blackwell"}
+PULL = 0.15  # weight of a coefficient's distance from its start
+TTFT_WEIGHT = 0.5
+STEP = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficient:
+    """One number to fit: its name, and where it holds (an engine, a chip, or everywhere)."""
+
+    name: str
+    where: str = ""
+
+
+def tuner(values: Mapping[Coefficient, float]) -> Tune:
+    """Profiles with the coefficients multiplied by exp(value)."""
+
+    def tune(found: Profile) -> Profile:
+        changed: dict[str, Any] = {}
+        for coefficient, value in values.items():
+            if coefficient.where in ("", found.engine, found.chip, FAMILY.get(found.chip, "-")):
+                base = changed.get(coefficient.name, getattr(found, coefficient.name))
+                most = AT_MOST.get(coefficient.name, np.inf)
+                if isinstance(base, Mapping):
+                    changed[coefficient.name] = {key: one * np.exp(value) for key, one in base.items()}
+                else:
+                    changed[coefficient.name] = float(min(base * np.exp(value), most))
+        return replace(found, **changed)
+
+    return tune
+
+
+def residuals(runs: Sequence[Run], values: Mapping[Coefficient, float]) -> FloatArray:
+    """ln(predicted / measured): first times per output token, then first tokens. [2n]"""
+    ttft, tpot = predict(runs, tuner(values))
+    return np.log(np.concatenate([tpot / [run.tpot_s for run in runs], ttft / [run.ttft_s for run in runs]]))
+
+
+def weights(runs: Sequence[Run], away: FloatArray) -> FloatArray:
+    groups = [(run.model.name, run.chip.name, run.engine, run.variant.name) for run in runs]
+    sizes = Counter(groups)
+    row = np.array([1.0 / np.sqrt(sizes[g]) for g in groups])
+    row /= row.mean()
+    both = np.concatenate([row, row * TTFT_WEIGHT])
+    robust = 1.0 / np.maximum(np.abs(away), 0.07) * np.where(np.abs(away) > 0.7, 0.7 / np.abs(away), 1.0)
+    return np.where(np.isfinite(away), both * robust, 0.0)
+
+
+def fit(
+    runs: Sequence[Run], start: Mapping[Coefficient, float], rounds: int = 6, talk: bool = False
+) -> dict[Coefficient, float]:
+    """Values (ln over the profile's own) that fit `runs`."""
+    names = list(start)
+    x = np.array([start[name] for name in names])
+    damping = 1.0
+    away = residuals(runs, dict(zip(names, x, strict=True)))
+    for turn in range(rounds):
+        w = weights(runs, away)
+        loss = _loss(away, w, x)
+        slopes = np.empty((len(away), len(names)))
+        for k in range(len(names)):
+            moved = x.copy()
+            moved[k] += STEP
+            slopes[:, k] = (residuals(runs, dict(zip(names, moved, strict=True))) - away) / STEP
+        slopes = np.nan_to_num(slopes)
+        normal = slopes.T @ (w[:, None] * slopes) + np.diag(np.full(len(names), PULL**2 * len(runs) / 20))
+        pull = PULL**2 * len(runs) / 20 * x
+        gradient = slopes.T @ (w * np.nan_to_num(away)) + pull
+        while damping < 1e4:
+            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)) * 0.1, -gradient)
+            tried = x + np.clip(step, -0.7, 0.7)
+            new = residuals(runs, dict(zip(names, tried, strict=True)))
+            if _loss(new, w, tried) < loss:
+                x, away, damping = tried, new, damping / 4
+                break
+            damping *= 4
+        if talk:
+            n = len(runs)
+            err = np.abs(np.expm1(away))
+            print(
+                f"{turn}: loss {loss:.2f} tpot {np.nanmedian(err[:n]):.4f} ttft {np.nanmedian(err[n:]):.4f}", flush=True
+            )
+    return dict(zip(names, x, strict=True))
+
+
+def _loss(away: FloatArray, w: FloatArray, x: FloatArray) -> float:
+    return float(np.nansum(w * away**2) + PULL**2 * len(w) / 40 * (x**2).sum())
+
+
+def write(values: Mapping[Coefficient, float], runs: Sequence[Run], spread: Mapping[str, float], file: Path) -> None:
+    """Write the coefficients as `profiles/serving.yaml`: absolute values, and factors of chip generations."""
+    start = {engine: profile.find(chips.chip("H100-SXM"), engine) for engine in SPREAD_STARTS}
+    raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    any_engine = start["vllm"]
+    measured = {
+        engine: sorted(n for n, k in Counter(r.chip.name for r in runs if r.engine == engine).items() if k >= ENOUGH)
+        for engine in start
+    }
+    document = {
+        "format": "eke.profile/1",
+        "source": f"fitted to {len(runs)} published serving runs (aiconfigurator-core 0.12.0, Apache-2.0) by benchmarks/fit_serving.py",
+        "measured": measured,
+        "accelerator": _now(any_engine, values, ""),
+        "chips": {
+            chip: {
+                c.name: _round(_factor(c, values, chip) * raw["chips"].get(chip, {}).get(c.name, 1.0))
+                for c in values
+                if c.where == family
+            }
+            for family, chip in LEADERS.items()
+        },
+        "engines": {
+            engine: _now(found, values, engine) | {"spread": _round(spread[engine])} for engine, found in start.items()
+        },
+    }
+    file.write_text(
+        HEADER + yaml.safe_dump(document, sort_keys=False, width=120, default_flow_style=None), encoding="utf-8"
+    )
+
+
+def _factor(of: Coefficient, values: Mapping[Coefficient, float], chip: str) -> float:
+    """The generation's factor; times everybody's, where the chip's own file says more than the general value."""
+    own = yaml.safe_load((PROFILES / f"{profile.slug(chip)}.yaml").read_text(encoding="utf-8"))["kernels"]
+    everybody = values.get(Coefficient(of.name), 0.0) if of.name in own else 0.0
+    return float(np.exp(values[of] + everybody))
+
+
+def _now(found: Profile, values: Mapping[Coefficient, float], where: str) -> dict[str, Any]:
+    tuned = tuner({c: v for c, v in values.items() if c.where == where})(found)
+    names = [c.name for c in values if c.where == where]
+    return {
+        name: {k: _round(x) for k, x in got.items()}
+        if isinstance(got := getattr(tuned, name), Mapping)
+        else _round(got)
+        for name in names
+    }
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.3g}")

@@ -1,0 +1,217 @@
+"""Published serving runs as rows the cost model can price: what a file's columns mean. Knows no prediction.
+
+Columns are those of `serving_silicon.csv`. Three things need reading, not only parsing:
+- Where a run names both tensor and expert ranks of its experts, some sources multiplied them into `tp_size` (8 chips with
+  8 expert ranks stand there as 64): chips are the larger of the two numbers, never their product.
+- `batch_size` is per data rank of attention; the number of clients is in the source column.
+- NVFP4 and MXFP4 mixtures keep attention and shared experts in 16 bits, and the cache in 8, as their configs say.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from eke.errors import EkeError
+from eke.fleet import catalogue as chips
+from eke.fleet.chip import Chip
+from eke.models import catalogue as models
+from eke.models.architecture import Architecture
+from eke.models.variant import Variant
+
+Layout = tuple[int, int, int]  # tp, ep, dp of one worker
+
+# What names add to a model's own, when the catalogue does not know it with them.
+_SUFFIX = re.compile(r"[-_](FP8|NVFP4|FP4|BF16|Instruct|v\d|KV|dynamic|0528)$", re.IGNORECASE)
+# Sources whose requests all have the same lengths; InferenceX draws them from 80-100% of the stated ones.
+CLIENTS_A_CHIP = 8  # from here on runs decode with data ranks
+_EQUAL = re.compile(r"(qwen_qwen3|nvidia_|openai_gpt|qwen3_32b)", re.IGNORECASE)
+_CLIENTS = re.compile(r"silicon_concurrency=(\d+)|_c(\d+)_")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One pool of equal engines: `count` of them (0: nobody says), each laid out alike."""
+
+    layout: Layout
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One published run. `prefill` is None where one engine does both. Seconds; tokens; `clients` in flight at once."""
+
+    id: str
+    engine: str
+    chip: Chip
+    model: Architecture
+    variant: Variant
+    prompt: int
+    output: int
+    clients: int
+    decode: Worker
+    prefill: Worker | None
+    ttft_s: float
+    tpot_s: float
+    system: str
+    published: str  # the model's name in the file
+    apart: bool
+    differ: float  # spread of lengths over their mean
+    speculative: bool
+
+    @property
+    def kind(self) -> str:
+        """`dense`, `moe` or `disaggregated`, as the file calls it."""
+        if self.apart:
+            return "disaggregated"
+        return "moe" if self.model.has_experts else "dense"
+
+
+def read(file: Path) -> tuple[list[Run], list[str]]:
+    """The runs of a file, and of each row that cannot be priced its id and why."""
+    runs: list[Run] = []
+    unread: list[str] = []
+    with file.open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            try:
+                runs.append(_run(row))
+            except (EkeError, ValueError, KeyError) as fault:
+                unread.append(f"{row.get('id', '?')} ({row.get('mode', '?')}): {fault}".splitlines()[0])
+    return runs, unread
+
+
+def _run(row: Mapping[str, str]) -> Run:
+    model, chip = find_model(row["model_path"]), chips.chip(row["system"].replace("_", "-"))
+    apart = row["mode"] == "disagg"
+    decode = _worker(row, "decode_" if apart else "")
+    prefill = _worker(row, "prefill_") if apart else None
+    clients = _clients(row, decode, apart)
+    if _is_total(row, apart, chip):
+        prefill, decode = _pools(_number(row, "decode_tp_size" if apart else "tp_size"), clients)
+    return Run(
+        id=row["id"],
+        engine=row["backend"],
+        chip=chip,
+        model=model,
+        variant=variant(row, model, chip),
+        prompt=int(row["isl"]),
+        output=int(row["osl"]),
+        clients=clients,
+        decode=decode,
+        prefill=prefill,
+        apart=apart,
+        ttft_s=float(row["silicon_ttft_ms"]) / 1e3,
+        tpot_s=float(row["silicon_tpot_ms"]) / 1e3,
+        system=row["system"],
+        published=row["model_path"],
+        differ=0.0 if _EQUAL.match(row["id"]) else 0.2,
+        speculative=_speculates(row, model),
+    )
+
+
+def _speculates(row: Mapping[str, str], model: Architecture) -> bool:
+    """Whether the run drafted by multi-token prediction: no column says so, releases do.
+
+    TensorRT-LLM runs of DeepSeek-R1 come in pairs of equal columns, one 1.5 to 1.8 times as fast as the other, and the
+    fast ones are exactly those of these releases and dates.
+    """
+    if row["backend"] != "trtllm" or row["mode"] != "agg" or not model.name.startswith("DeepSeek"):
+        return False
+    release, when = row.get("backend_version", ""), re.search(r"measured=([\d-]+)", row.get("silicon_data_source", ""))
+    if release == "1.2.0rc6.post3":
+        return True
+    return release == "1.1.0rc2.post2" and when is not None and when.group(1) >= "2026-01"
+
+
+def find_model(name: str) -> Architecture:
+    """A model by its published name, without what quantisers add to it."""
+    tries = list(_shorter(name))
+    for candidate in tries[:-1]:
+        try:
+            return models.architecture(candidate)
+        except EkeError:
+            continue
+    return models.architecture(tries[-1])
+
+
+def _shorter(name: str) -> Iterator[str]:
+    yield name
+    name = name.rsplit("/", 1)[-1]
+    yield name
+    while (shorter := _SUFFIX.sub("", name)) != name:
+        name = shorter
+        yield name
+
+
+def _number(row: Mapping[str, str], key: str) -> int:
+    return int(float(row.get(key) or 0))
+
+
+def _worker(row: Mapping[str, str], part: str) -> Worker:
+    tp, dp = max(_number(row, f"{part}tp_size"), 1), max(_number(row, f"{part}attention_dp_size"), 1)
+    moe_tp, ep = max(_number(row, f"{part}moe_tp_size"), 1), max(_number(row, f"{part}moe_ep_size"), 1)
+    found = _CLIENTS.search(row.get("silicon_data_source", ""))
+    if (
+        found
+        and part == ""
+        and not row.get("attention_dp_size")
+        and ep > 1
+        and _number(row, "batch_size") * ep == int(found.group(1) or 0)
+    ):
+        tp, dp = max(tp // ep, 1), ep  # a batch for each of ep ranks: attention was data-parallel
+    wanted = tp * dp
+    if part == "" and moe_tp == ep > 1 and wanted == moe_tp * ep:
+        wanted = max(moe_tp, ep)
+    elif part == "" and tp > 1 and dp > 1 and ep == tp * dp:
+        wanted = max(tp, dp)  # the same: `tp 4, dp 4, ep 16` is four chips
+    if wanted != tp * dp:
+        tp, dp, ep = (1, wanted, wanted) if dp > 1 else (wanted, 1, wanted)
+    if part and dp > 1 and ep == 1:
+        ep = tp * dp  # data ranks hold whole experts; cutting one over 32 ranks is nothing an engine does
+    if (tp * dp) % ep:
+        ep = 1
+    return Worker((tp, ep, dp), _number(row, f"{part}num_workers"))
+
+
+def _is_total(row: Mapping[str, str], apart: bool, chip: Chip) -> bool:
+    """Whether `tp_size` is all chips of a run in two pools, as one source writes runs on 72-chip racks."""
+    tp = _number(row, "decode_tp_size" if apart else "tp_size")
+    same = not apart or tp == _number(row, "prefill_tp_size") == _number(row, "prefill_moe_tp_size")
+    return tp > 8 and same and chip.scale_up_chips >= 72 and not _number(row, "decode_num_workers")
+
+
+def _pools(total: int, clients: int) -> tuple[Worker, Worker]:
+    """Engines that read in fours, and the most eights up to 32 chips that decode: so the same runs are laid out elsewhere.
+
+    Few clients: each eight is an engine of its own. Many: all are data ranks of one.
+    """
+    decoding = max(min((total - 1) // 8 * 8, 32), 4)
+    reading = max((total - decoding) // 4, 1)
+    if clients < CLIENTS_A_CHIP * decoding:
+        return Worker((4, 4, 1), reading), Worker((min(decoding, 8), min(decoding, 8), 1), max(decoding // 8, 1))
+    return Worker((1, 4, 4), reading), Worker((1, decoding, decoding), 1)
+
+
+def _clients(row: Mapping[str, str], decode: Worker, apart: bool) -> int:
+    batch = _number(row, "decode_batch_size" if apart else "batch_size")
+    stated = max(_number(row, "decode_attention_dp_size" if apart else "attention_dp_size"), 1)
+    counted = batch * stated * max(decode.count, 1)  # of one replica; a source may state those of several
+    found = _CLIENTS.search(row.get("silicon_data_source", "")) or _CLIENTS.search(row["id"])
+    if not found and not batch:
+        raise ValueError("neither a batch size nor a number of clients")
+    said = int(found.group(1) or found.group(2)) if found else counted
+    return min(said, counted) if batch else said
+
+
+def variant(row: Mapping[str, str], model: Architecture, chip: Chip) -> Variant:
+    """In how many bits the run held its weights and cache, and what it computed in."""
+    stated = f"{row.get('gemm_quant_mode', '')} {row.get('moe_quant_mode', '')} {row.get('precision', '')}"
+    if "fp4" in stated or (model.name.startswith("gpt-oss") and model.native_precision == "fp4"):
+        wide = 16.0 if model.has_experts else None
+        return Variant("fp4", 4.5, "fp4" if chip.flops.get("fp4") else "bf16", 8.0, None, wide)
+    if "fp8" in stated:
+        return Variant("fp8", 8.0, "fp8", 8.0, None)
+    return Variant("bf16", 16.0, "bf16", 16.0, None)

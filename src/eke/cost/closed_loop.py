@@ -1,0 +1,133 @@
+"""A replica under a fixed number of clients, each sending its next request when the last one is answered.
+
+That is how published serving runs are measured, and how a queue behind a full engine behaves. Like a barber's shop with
+a fixed circle of customers: how long one waits follows from how many there are, how long a cut takes and how long hair
+grows. Prices of iterations come from the cost model; here is only who waits for whom. Knows no arrival process.
+
+C clients, B of them in flight (the rest wait for room in the cache), b = B/dp on a data rank; prompts of i tokens, answers of o:
+
+    Q = (b - 1) r                 reading everybody else's prompt once; r: what one prompt costs those who decode
+    w = g Q / (Q + s (d + e) o step)     share that waits in line: requests of like length, sent together, end and come back together;
+                                  lengths that differ by d of their mean take them apart, the more the longer they decode
+    tpot = step + (1 - w) Q / o                                prompts that come singly interrupt those who decode
+    ttft = request + arrival B + prefill + turn tpot + k (w + (1 - w) / rounds) Q           those that come together wait
+    ttft + (C - B) / B (ttft + o tpot)                                                      and wait for room, if B < C
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from eke.cost.tables import FloatArray, Layouts
+
+if TYPE_CHECKING:
+    from eke.cost.model import CostModel
+
+ROUNDS = 10.0
+"""Requests a client sends in a published run: the first of them all come at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What a client sees on average. All [n].
+
+    Attributes:
+        ttft_s, tpot_s: to the first token, and for each one after it.
+        in_flight: requests the replica works on at once.
+    """
+
+    ttft_s: FloatArray
+    tpot_s: FloatArray
+    in_flight: FloatArray
+
+
+def steady(
+    cost: CostModel,
+    layouts: Layouts,
+    clients: ArrayLike,
+    prompt: ArrayLike,
+    output: ArrayLike,
+    *,
+    differ: ArrayLike = 0.2,
+    speculative: ArrayLike = False,
+) -> Steady:
+    """One engine that reads prompts and decodes.
+
+    Args:
+        cost: prices of iterations.
+        layouts: one replica each.
+        clients: requests under way or waiting, over the replica.
+        prompt, output: tokens of each.
+        differ: spread of lengths over their mean.
+        speculative: whether the model drafts for itself (multi-token prediction).
+    """
+    c, i, o, d = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, differ))
+    p, dp = cost.profile, layouts.dp.astype(np.float64)
+    most = cost.max_sequences(layouts, i + o / 2)
+    flying = np.where(most > 0, np.minimum(c, most), c)  # what runs does fit, whatever our count says
+    step = cost.decode(layouts, flying, i + o / 2).seconds
+    alone = cost.prefill(layouts, i).seconds
+    at_once = np.clip(np.minimum(p.batched_tokens / i, flying / dp), 1.0, None)  # prompts read together
+    among = cost.prefill(layouts, i, prompts=at_once).seconds / at_once * (1.0 + p.lockstep * (dp - 1.0))
+    beside = np.clip(cost.mixed(layouts, i * dp, flying, i + o / 2).seconds - step, 0.0, alone)
+    step = step / np.where(speculative, p.speculation, 1.0)
+    read = (p.mixing * beside + (1.0 - p.mixing) * alone) * (1.0 + p.lockstep * (dp - 1.0))
+    queue = np.maximum(flying / dp - 1.0, 0.0) * read
+    waits = p.gathering * queue / (queue + p.settling * (d + p.serial) * o * step + 1e-9)
+    tpot = step + (1.0 - waits) * queue / o
+    ttft = p.request_s + p.arrival_s * flying + alone + p.turn * tpot
+    line = np.maximum(flying / dp - 1.0, 0.0) * among
+    ttft = ttft + p.bunching * line * (waits + (1.0 - waits) / ROUNDS)
+    ttft = ttft + (c - flying) / flying * (ttft + o * tpot)
+    return Steady(ttft, tpot, flying)
+
+
+def apart(
+    reader: CostModel,
+    decoder: CostModel,
+    reading: Layouts,
+    decoding: Layouts,
+    clients: ArrayLike,
+    prompt: ArrayLike,
+    output: ArrayLike,
+    *,
+    readers: ArrayLike = 1,
+    decoders: ArrayLike = 1,
+    speculative: ArrayLike = False,
+) -> Steady:
+    """Some engines read prompts, others decode: a closed network of one queue and one delay.
+
+    With m prompts read at once in S seconds each, and Z seconds of decoding, mean-value analysis (Reiser and Lavenberg
+    1980, with Schweitzer's estimate of what an arriving request finds) gives the time R to read, line included:
+    R = S + L R/(R + Z) with L = (C/m - 1) S', S' the seconds of a prompt among others; so R = (u + sqrt(u^2 + 4 S Z))/2
+    with u = S + L - Z.
+
+    Args:
+        reader, decoder: prices of each kind of engine. reading, decoding: layout of one engine of each.
+        clients, prompt, output: as in `steady`, over all engines.
+        readers, decoders: how many of each.
+        speculative: whether the model drafts for itself.
+    """
+    c, i, o, many = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, decoders))
+    p = reader.profile
+    served = np.asarray(readers, dtype=np.float64) * reading.dp
+    at_once = np.clip(np.minimum(p.batched_tokens / i, c / served), 1.0, None)  # prompts a reader takes together
+    alone = reader.prefill(reading, i).seconds
+    each = reader.prefill(reading, i, prompts=at_once).seconds / at_once
+    gain = np.where(speculative, p.speculation, 1.0)
+    step = decoder.decode(decoding, np.maximum(c / many, 1.0), i + o / 2).seconds / gain
+    line = np.maximum(c / served - 1.0, 0.0) * each
+    held = alone
+    for _ in range(2):  # who waits to be read does not decode
+        decode = o * step
+        u = alone + line - decode
+        held = 0.5 * (u + np.sqrt(u * u + 4.0 * alone * decode))
+        flying = np.maximum(c * decode / (decode + held), 1.0)
+        step = decoder.decode(decoding, np.maximum(flying / many, 1.0), i + o / 2).seconds / gain
+    first = alone + line / 2.0
+    ttft = p.request_s + p.handover_s + held + (first - held).clip(0.0) / ROUNDS + step
+    return Steady(ttft, step, flying)
