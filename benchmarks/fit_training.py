@@ -27,9 +27,9 @@ PRIOR = {  # how far from its first guess a coefficient may move, one standard d
     "gemm": 0.35, "attention": 0.6, "pad": 0.7, "link_out": 0.5, "memory": 0.25,
     "framework": 0.12, "attention_kernel": 0.3, "elementwise": 0.5, "cast": 0.5, "layer_s": 1.0, "expert_s": 1.2,
     "pad_expert": 0.7, "overlap": 0.8, "overlap_tp": 0.8, "overlap_ep": 1.0, "overlap_cp": 0.8, "straggle": 0.6,
-    "imbalance": 0.1, "selective": 0.5, "step_s": 0.7,
+    "imbalance": 0.1, "experts": 0.5, "selective": 0.5, "step_s": 0.7,
 }  # fmt: skip
-SHARES = {"gemm", "attention", "memory", "link_out", "overlap", "overlap_tp", "overlap_ep", "overlap_cp", "selective"}
+SHARES = {"gemm", "experts", "attention", "memory", "link_out", "overlap", "overlap_tp", "overlap_ep", "overlap_cp", "selective"}
 NOISE, FAR, ENOUGH = 0.06, 2.0, 14.0  # of a row's logarithm; where Huber turns; rows of a group that count in full
 
 
@@ -69,26 +69,29 @@ class Knob:
 CHIP = ("attention", "pad", "link_out")
 FAMILY = ("framework", "attention_kernel", "elementwise", "overlap", "layer_s")
 EXTRA = {
-    "megatron-bridge": ("cast", "expert_s", "pad_expert", "overlap_ep"),
+    "megatron-bridge": ("cast", "expert_s", "pad_expert", "experts", "overlap_ep"),
     "torchtitan": ("overlap_tp", "overlap_cp", "cast", "selective"),
     "torchtitan-async": ("overlap_tp",), "llm-foundry": ("cast", "step_s"),
-    "megatron": ("expert_s", "overlap_tp", "straggle"), "mindspeed": ("expert_s", "overlap_tp"),
+    "megatron": ("expert_s", "overlap_tp", "straggle"), "mindspeed": ("experts", "expert_s", "overlap_tp", "overlap_cp"),
     "nemo-mlperf": ("overlap_tp", "step_s"), "amd-mlperf": (), "dualpipe": (),
 }  # fmt: skip
-FEW = {"torch", "torchtitan-async", "dualpipe", "mindspeed-legacy", "amd-mlperf"}  # families with few rows: framework alone
+SISTERS = {"GB300", "MI325X", "MI350X"}  # another power limit than the chip they borrow from: products alone
+FEW = {"torch", "torchtitan-async", "dualpipe", "mindspeed-legacy", "amd-mlperf", "megatron-unfused"}  # families with few rows: framework alone
 
 
-def lender(row: Row, document: Mapping[str, Any]) -> str | None:
-    """Whose coefficients a row's chip takes."""
-    return next((n for n in trainers._relatives(chip(row.chip)) if n in document["chips"]), None)
+def lenders(row: Row, document: Mapping[str, Any]) -> list[str]:
+    """Whose coefficients a row's chip takes, nearest first."""
+    return [n for n in trainers.relatives(chip(row.chip)) if n in document["chips"]]
 
 
 def knobs(of: Sequence[Row], document: Mapping[str, Any], without: Sequence[str] = ()) -> list[Knob]:
     """Coefficients that these rows can say something about."""
     found: list[Knob] = []
     for owner in document["chips"]:
-        mine = [r for r in of if lender(r, document) == owner]
+        mine = [r for r in of if owner in lenders(r, document)]
         found += [Knob("chips", owner, "gemm", p) for p in sorted({r.precision for r in mine if r.precision in chip(r.chip).flops})]
+        if owner in SISTERS:
+            continue
         if len(mine) >= 8:
             found += [Knob("chips", owner, name) for name in CHIP]
         elif mine:
@@ -108,9 +111,9 @@ def fit(of: Sequence[Row], start: Document, without: Sequence[str] = (), rounds:
     sigma = np.array([PRIOR[k.name] for k in ks])
     parts = groups(of)
     counts = Counter((r.source, r.chip) for r in of)
-    weight = np.array([min(1.0, ENOUGH / counts[r.source, r.chip]) ** 0.5 * (0.7 if not r.stated or "found" in r.note else 1.0) for r in of])
+    weight = np.array([_trust(r) * min(1.0, ENOUGH / counts[r.source, r.chip]) ** 0.5 for r in of])
     touched = [
-        [g for g in parts if (lender(of[g[0]], document) == k.owner if k.section == "chips" else of[g[0]].family == k.owner)]
+        [g for g in parts if (k.owner in lenders(of[g[0]], document) if k.section == "chips" else of[g[0]].family == k.owner)]
         for k in ks
     ]
     measured = np.log([r.measured for r in of])
@@ -157,13 +160,23 @@ def fit(of: Sequence[Row], start: Document, without: Sequence[str] = (), rounds:
     return current, len(ks)
 
 
-def held_out(start: Document, of: Sequence[Row], key: str) -> FloatArray:
-    """Ratios of every row, predicted by coefficients fitted without the rows of its model (or chip)."""
+def _trust(row: Row) -> float:
+    """How far a row is believed: less where its layout is our finding, not at all where its kernel is another one."""
+    return 0.0 if "rowwise" in row.note else 0.7 if "found" in row.note else 1.0
+
+
+def held_out(start: Document, of: Sequence[Row], key: str, folds: int) -> FloatArray:
+    """Ratios of every row, predicted by coefficients fitted without the rows of its model (or chip).
+
+    Models (chips) are dealt into folds, most rows first; no fold knows anything of the models it predicts.
+    """
+    names = [name for name, _ in Counter(getattr(r, key) for r in of).most_common()]
     out = np.full(len(of), np.nan)
-    for left in dict.fromkeys(getattr(r, key) for r in of):
-        inside = [r for r in of if getattr(r, key) != left]
+    for fold in range(min(folds, len(names))):
+        left = set(names[fold::folds])
+        inside = [r for r in of if getattr(r, key) not in left]
         document, _ = fit(inside, start, rounds=4)
-        at = [i for i, r in enumerate(of) if getattr(r, key) == left]
+        at = [i for i, r in enumerate(of) if getattr(r, key) in left]
         for g in groups([of[i] for i in at]):
             members = [at[i] for i in g]
             out[members] = predict([of[i] for i in members], document) / np.array([of[i].measured for i in members])
@@ -212,8 +225,8 @@ def run(*, fitting: bool, leaving: bool, ablating: bool) -> None:
     print(f"{count} coefficients, {len(of)} rows")
     table(of, ratios(of, document), "fitted to all")
     if leaving:
-        for key in ("model", "chip"):
-            ratio = held_out(start, of, key)
+        for key, folds in (("model", 8), ("chip", 99)):
+            ratio = held_out(start, of, key, folds)
             table(of, ratio, f"{key}s left out")
             if key == "model":
                 for family, spread in spreads(of, ratio).items():

@@ -40,7 +40,9 @@ class Trainer:
         attention: share of 16-bit peak in attention's forward pass; the backward pass reaches `attention_back` of that.
         memory: share of nominal bandwidth.
         link_up, link_out: share of link speed. latency_up_s, latency_out_s: seconds of one collective.
+        experts: share of a dense product's rate that grouped products of experts reach.
         framework: factor on products and attention; attention_kernel: a further one on attention (its kernel's age).
+        score_bytes: bytes moved a score of attention, forward and backward; 0 where scores never leave the chip (flash).
         elementwise: memory passes of norms, gates, casts and copies over what a fully fused layer needs.
         cast: bytes moved a value to quantise what goes into a product, where products are in 8 or 4 bits.
         layer_s: host seconds a layer and micro-batch, forward and backward; expert_s: the same a local expert.
@@ -58,6 +60,7 @@ class Trainer:
     gemm_other: float
     pad: float
     pad_expert: float
+    experts: float
     attention: float
     attention_back: float
     memory: float
@@ -67,6 +70,7 @@ class Trainer:
     latency_out_s: float
     framework: float
     attention_kernel: float
+    score_bytes: float
     elementwise: float
     cast: float
     layer_s: float
@@ -125,10 +129,13 @@ def find(chip: Chip, family: str, document: Mapping[str, Any] | None = None) -> 
     if chip.kind == "cpu":
         values = document["default"] | known[family] | document["kinds"]["cpu"]
         return build(values | {"basis": "modelled"})
-    lender = next((name for name in _relatives(chip) if name in document["chips"]), None)
-    own = document["chips"].get(lender, {})
-    values = document["default"] | own | known[family]
-    values["gemm"] = document["default"]["gemm"] | own.get("gemm", {})
+    lenders = [name for name in relatives(chip) if name in document["chips"]]
+    lender = lenders[0] if lenders else None
+    values, gemm = dict(document["default"]), dict(document["default"]["gemm"])
+    for name in reversed(lenders):  # the nearest has the last word
+        values |= document["chips"][name]
+        gemm |= document["chips"][name].get("gemm", {})
+    values |= known[family] | {"gemm": gemm}
     wider = 1.0 if lender == chip.name else UNKNOWN if lender is None else LENT
     basis: Basis = "guessed" if lender is None else "measured" if lender == chip.name else "modelled"
     return build(values | {"spread": values["spread"] * wider, "basis": basis})
@@ -147,7 +154,7 @@ def build(values: Mapping[str, Any]) -> Trainer:
     return Trainer(**values)
 
 
-def _relatives(chip: Chip) -> list[str]:
+def relatives(chip: Chip) -> list[str]:
     """`chip` and those it may borrow from, nearest first."""
     names, seen = [chip.name], chip.relative
     while seen and seen not in names:

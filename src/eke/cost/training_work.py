@@ -30,7 +30,6 @@ LOGIT_BYTES = 16.0  # moved a logit: written and read in 16 bits, softmax and it
 CAST = ("fp8", "fp4", "int8")
 MASK_TILE = 128.0  # keys; half a tile on the diagonal is computed for nothing
 
-
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """A micro-batch on one rank: tokens [n] of sequences of `sequence` [n] tokens, and what is computed twice.
@@ -68,8 +67,8 @@ def _product(
 ) -> None:
     """`count` layers of `copies` products [m,k]·[k,n], with what quantising their inputs costs."""
     p, times = job.by.pad, _passes(job, t) * count
-    pad_m = job.by.pad_expert if name == "experts" else p
-    compute = times * copies * ((m + pad_m) * ((n + p) * (k + p))) * (2.0 / job.rate(job.precision))
+    pad_m, rate = (job.by.pad_expert, job.by.experts) if name == "experts" else (p, 1.0)
+    compute = times * copies * ((m + pad_m) * ((n + p) * (k + p))) * (2.0 / rate / job.rate(job.precision))
     memory = times * copies * (n * k + m * (n + k)) * (BYTES / job.bandwidth)
     bill.add(name, compute, memory)
     if job.precision in CAST:
@@ -92,6 +91,9 @@ def _attention(bill: Bill, job: Job, t: Tokens, a: Attention, count: int) -> Non
             keys += entries * (_mean_keys(t.sequence, most) + MASK_TILE / 2)
         flop = 2.0 * a.heads * (a.head_dim + a.v_head_dim) / tp * t.count * keys
         bill.add("attention", count * times * flop / rate)
+        if job.by.score_bytes:
+            scores = a.heads / tp * t.count * t.sequence
+            bill.add("attention", memory=count * scores * (job.by.score_bytes / job.bandwidth))
     if (job.cp > 1).any():
         _context(bill, job, t, a, count)
 
