@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from eke import units
 from eke.console import views
 from eke.console.sources import Found, Sources
+from eke.plan.show import amount
 
 PAGES = {
     "": "Overview", "plan": "Plan", "fleet": "Fleet", "running": "Running",
@@ -73,6 +74,7 @@ class _Console:
             "bytes": units.show_bytes,
             "fraction": units.show_fraction,
             "number": views.number,
+            "amount": amount,
         }
         self._views: Mapping[str, Callable[[], dict[str, Any]]] = {
             "overview": self._overview,

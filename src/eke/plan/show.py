@@ -32,14 +32,15 @@ def headline(plan: Plan) -> str:
         return f"{plan.scenario}: no plan keeps all promises"
     kind = "at least" if o.name == "fewest-chips" else "at most"
     scaled = o.unit.startswith("PFLOP/s")
-    value, bound = _amount(o.value, o.unit), _amount(o.bound, o.unit if scaled else "")
+    value, bound = amount(o.value, o.unit), amount(o.bound, o.unit if scaled else "")
     return f"{plan.scenario}: {value}; any plan on this stock: {kind} {bound} (gap {o.gap:.2%})"
 
 
 _PREFIXES = (("P", 1.0), ("T", 1e3), ("G", 1e6))
 
 
-def _amount(value: float, unit: str) -> str:
+def amount(value: float, unit: str) -> str:
+    """An objective's value in its unit: `9.6e-05 PFLOP/s` as `96 GFLOP/s`."""
     if unit.startswith("PFLOP/s"):
         prefix, factor = next((p for p in _PREFIXES if value * p[1] >= 1), _PREFIXES[-1])
         return f"{value * factor:,.5g} {prefix}{unit[1:]}"
