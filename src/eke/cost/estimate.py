@@ -144,7 +144,7 @@ def training(
     flop_per_s = model.training_flop_per_token(sequence) * tokens_per_s
     return Estimate(
         None, None, seconds, tokens_per_s, chips, flop_per_s / (chips * model.peak(precision)),
-        _parts(held), model.memory_limit, float(held.recomputed[0]), model.basis, model.profile.source,
+        _parts(held), model.memory_limit, float(held.recomputed[0]), model.basis, model.source,
         model.interval, _operators("step", step),
     )  # fmt: skip
 

@@ -41,6 +41,7 @@ class CostModel:
     Attributes:
         basis: `measured`, `modelled` or `guessed`: how well the efficiencies are known.
         interval: factors (low, high) that make an 80% interval of predicted seconds.
+        source: where the coefficients come from.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class CostModel:
         known = self._trainer if trains else self.profile
         self.basis: Basis = known.basis
         self.interval: tuple[float, float] = known.interval
+        self.source: str = known.source
 
     def serving_memory(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> Memory:
         """Bytes per chip with `sequences` in flight over the replica, of `context` tokens each."""

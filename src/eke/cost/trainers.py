@@ -128,7 +128,7 @@ def find(chip: Chip, family: str, document: Mapping[str, Any] | None = None) -> 
         raise UnknownName("training framework", family, known, remedy=f"one of {', '.join(sorted(known))}")
     if chip.kind == "cpu":
         values = document["default"] | known[family] | document["kinds"]["cpu"]
-        return build(values | {"basis": "modelled"})
+        return build(values | {"basis": "modelled", "source": document["source"]})
     lenders = [name for name in relatives(chip) if name in document["chips"]]
     lender = lenders[0] if lenders else None
     values, gemm = dict(document["default"]), dict(document["default"]["gemm"])
@@ -138,7 +138,7 @@ def find(chip: Chip, family: str, document: Mapping[str, Any] | None = None) -> 
     values |= known[family] | {"gemm": gemm}
     wider = 1.0 if lender == chip.name else UNKNOWN if lender is None else LENT
     basis: Basis = "guessed" if lender is None else "measured" if lender == chip.name else "modelled"
-    return build(values | {"spread": values["spread"] * wider, "basis": basis})
+    return build(values | {"spread": values["spread"] * wider, "basis": basis, "source": document["source"]})
 
 
 def build(values: Mapping[str, Any]) -> Trainer:

@@ -28,7 +28,11 @@ GATE_PASSES = 3.0  # over the widest activation
 COPY_PASSES = 4.0  # a token is written once for each of its experts, and their results are read to be summed
 LOGIT_BYTES = 16.0  # moved a logit: written and read in 16 bits, softmax and its gradient in 32
 CAST = ("fp8", "fp4", "int8")
+MOST_ATTENTION = 0.75  # of peak: the best kernels on any chip (FlashAttention-3, arXiv 2407.08608: 0.75 on H100)
 MASK_TILE = 128.0  # keys; half a tile on the diagonal is computed for nothing
+# Exponentials of a score cost as much as so many values of head width: matrix units grew from A100 to B200, the units
+# for exponentials did not (16 a clock and multiprocessor beside 4,096 FLOP on an H100: 64 values; half of it hides).
+SOFTMAX_WIDTH, AT_FLOP_PER_S, USUAL_WIDTH = 32.0, 989e12, 128.0
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
@@ -82,14 +86,17 @@ def _attention(bill: Bill, job: Job, t: Tokens, a: Attention, count: int) -> Non
     _product(bill, job, t, "attention out", t.count, h, output_values(a, h) / h / tp, count)
     times = 1.0 + t.again + BACKWARD_ATTENTION / job.by.attention_back
     sixteen = job.on.precision("fp32" if job.on.chip.kind == "cpu" else "bf16")
-    rate = job.on.chip.flops[sixteen] * job.by.attention * job.by.framework * job.by.attention_kernel
+    share = min(job.by.attention * job.by.framework * job.by.attention_kernel, MOST_ATTENTION)
+    rate = job.on.chip.flops[sixteen] * share
     if a.kind == "linear":
         bill.add("attention", times * t.count * (count * 4.0 * a.state / rate) / tp)
     else:
         keys = np.zeros_like(t.sequence)
         for entries, most in reaches(a):
             keys += entries * (_mean_keys(t.sequence, most) + MASK_TILE / 2)
-        flop = 2.0 * a.heads * (a.head_dim + a.v_head_dim) / tp * t.count * keys
+        softmax = SOFTMAX_WIDTH * job.on.chip.flops[sixteen] / AT_FLOP_PER_S
+        width = ((a.head_dim + a.v_head_dim) / 2 + softmax) * USUAL_WIDTH / (USUAL_WIDTH + softmax)
+        flop = 4.0 * a.heads * width / tp * t.count * keys
         bill.add("attention", count * times * flop / rate)
         if job.by.score_bytes:
             scores = a.heads / tp * t.count * t.sequence
