@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fidelity_older
 import fidelity_serving
 
 PERF = Path(__file__).resolve().parents[2] / "shared" / "data" / "perf"
@@ -31,7 +32,9 @@ def main() -> int:
     if asked.serving or everything:
         report["serving"] = fidelity_serving.report(asked.serving or PERF / "serving_silicon.csv", by=asked.by)
     if everything:
-        report |= fidelity_serving.further(PERF)
+        report["layers"] = fidelity_older.layers(PERF)
+        report["splitwise"] = fidelity_older.splitwise(PERF)
+        report["requests"] = fidelity_older.requests(PERF)
     if asked.training or everything:
         import fidelity_training
 

@@ -69,7 +69,7 @@ def _apart(cost: CostModel, runs: Sequence[Run]) -> Steady:
         [run.clients for run in runs],
         [run.prompt for run in runs],
         [run.output for run in runs],
-        readers=[max(run.prefill.count, 1) for run in runs if run.prefill],
+        readers=[run.prefill.count for run in runs if run.prefill],
         decoders=[max(run.decode.count, 1) for run in runs],
         speculative=[run.speculative for run in runs],
     )
@@ -119,9 +119,3 @@ def _print(title: str, found: Mapping[str, Mapping[str, Any]]) -> None:
             f"{line[k]:7.1%}" if line[k] is not None else "      –" for k in ("tpot_median_error", "ttft_median_error")
         ]
         print(f"{name:{width}} {line['rows']:6d} {line['unpredicted']:5d} {' '.join(shown)}")
-
-
-def further(perf: Path) -> dict[str, Any]:
-    """Errors on the other serving figures beside it."""
-    del perf
-    return {}

@@ -7,8 +7,11 @@ Each coefficient is fitted as ln(value / start) with a pull towards its start, s
 
 from __future__ import annotations
 
+import argparse
+import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,24 +22,28 @@ import yaml
 from eke.cost import Profile, profile
 from eke.cost.tables import FloatArray
 from eke.fleet import catalogue as chips
+from fidelity import PERF
 from fidelity_serving import Tune, predict
-from serving_rows import Run
+from serving_rows import Run, read
 
 # Coefficients of every accelerator's kernels, and of every engine family.
+FILE = profile.FITTED
+BLANK = "{format: eke.profile/1, source: guesses, measured: {}, accelerator: {}, chips: {}, engines: {vllm: {}, sglang: {}, trtllm: {}}}\n"
+GENERATION = ("memory", "kernel_s", "experts", "latency_up_s", "link_up", "attention_memory", "attention", "pad_m")
 LEADERS = {
     "blackwell": "B200-SXM"
 }  # the chip whose name a generation's factors stand under; its relatives find them there
 PROFILES = Path(profile.__file__).parent / "profiles"
 ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as measured
-SPREAD_STARTS = ("vllm", "sglang", "trtllm")
+FAMILIES = ("vllm", "sglang", "trtllm")
 HEADER = "# Written by benchmarks/fit_serving.py: coefficients, no measurements. See docs/how-good.md.\n"
 KERNELS = (
     "pad_m", "pad_n", "pad_k", "attention", "pad_query", "attention_decode", "attention_memory", "ramp_bytes",
-    "elementwise", "experts", "experts_memory", "link_up", "latency_up_s", "latency_hop_s",
+    "elementwise", "experts", "experts_memory", "variety", "link_up", "latency_up_s", "latency_hop_s",
 )  # fmt: skip
 ENGINE = (
     "kernel_s", "step_s", "sequence_s", "request_s", "arrival_s", "turn", "bunching", "settling", "gathering",
-    "serial", "mixing", "routing", "one_shot", "selecting_s",
+    "serial", "mixing", "handover_s", "routing", "one_shot", "selecting_s",
     "lockstep", "imbalance", "speculation",
 )  # fmt: skip
 AT_MOST = {
@@ -47,10 +54,11 @@ AT_MOST = {
     "link_up": 1.0,
     "gathering": 1.0,
     "one_shot": 1.0,
+    "variety": 1.0,
 }
 FAMILY = {"B200-SXM": "blackwell", "GB200": "blackwell", "B300-SXM": "blackwell", "GB300": "blackwell"}
 PULL = 0.15  # weight of a coefficient's distance from its start
-TTFT_WEIGHT = 0.5
+TTFT_WEIGHT = 0.8
 STEP = 0.02
 
 
@@ -111,7 +119,7 @@ def fit(
         for k in range(len(names)):
             moved = x.copy()
             moved[k] += STEP
-            slopes[:, k] = (residuals(runs, dict(zip(names, moved, strict=True))) - away) / STEP
+            slopes[:, k] = _slope(runs, names, moved, away, names[k].where)
         slopes = np.nan_to_num(slopes)
         normal = slopes.T @ (w[:, None] * slopes) + np.diag(np.full(len(names), PULL**2 * len(runs) / 20))
         pull = PULL**2 * len(runs) / 20 * x
@@ -133,14 +141,63 @@ def fit(
     return dict(zip(names, x, strict=True))
 
 
+def _slope(
+    runs: Sequence[Run], names: Sequence[Coefficient], moved: FloatArray, away: FloatArray, where: str
+) -> FloatArray:
+    """Change of the residuals with one coefficient; only the runs it touches are priced."""
+    touched = [k for k, r in enumerate(runs) if where in ("", r.engine, r.chip.name, FAMILY.get(r.chip.name))]
+    both = [*touched, *(k + len(runs) for k in touched)]
+    slope = np.zeros(len(away))
+    if touched:
+        new = residuals([runs[k] for k in touched], dict(zip(names, moved, strict=True)))
+        slope[both] = (new - away[both]) / STEP
+    return slope
+
+
 def _loss(away: FloatArray, w: FloatArray, x: FloatArray) -> float:
     return float(np.nansum(w * away**2) + PULL**2 * len(w) / 40 * (x**2).sum())
 
 
-def write(values: Mapping[Coefficient, float], runs: Sequence[Run], spread: Mapping[str, float], file: Path) -> None:
+def start() -> dict[Coefficient, float]:
+    """Every coefficient where it holds, at the shipped values: ln(shipped / guess)."""
+    shipped = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    with guesses():
+        guessed = {engine: profile.find(chips.chip("H100-SXM"), engine) for engine in FAMILIES}
+    places = [(name, "", shipped["accelerator"]) for name in KERNELS]
+    places += [(name, engine, shipped["engines"].get(engine, {})) for engine in FAMILIES for name in ENGINE]
+    found = {
+        Coefficient(name, where): _ln(values.get(name), getattr(guessed[where or "vllm"], name))
+        for name, where, values in places
+    }
+    for family, chip in LEADERS.items():
+        factors = shipped["chips"].get(chip, {})
+        found |= {Coefficient(name, family): float(np.log(factors.get(name, 1.0))) for name in GENERATION}
+    return found
+
+
+def _ln(now: Any, guess: Any) -> float:
+    if isinstance(guess, Mapping):
+        now, guess = (None if now is None else next(iter(now.values()))), next(iter(guess.values()))
+    return 0.0 if now is None else float(np.log(now / guess))
+
+
+@contextmanager
+def guesses() -> Iterator[None]:
+    """Profiles without anything fitted."""
+    kept = profile.FITTED
+    with tempfile.TemporaryDirectory() as folder:
+        profile.FITTED = Path(folder) / "serving.yaml"
+        profile.FITTED.write_text(BLANK, encoding="utf-8")
+        try:
+            yield
+        finally:
+            profile.FITTED = kept
+
+
+def write(values: Mapping[Coefficient, float], runs: Sequence[Run], spread: Mapping[str, float]) -> None:
     """Write the coefficients as `profiles/serving.yaml`: absolute values, and factors of chip generations."""
-    start = {engine: profile.find(chips.chip("H100-SXM"), engine) for engine in SPREAD_STARTS}
-    raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    with guesses():
+        start = {engine: profile.find(chips.chip("H100-SXM"), engine) for engine in FAMILIES}
     any_engine = start["vllm"]
     measured = {
         engine: sorted(n for n, k in Counter(r.chip.name for r in runs if r.engine == engine).items() if k >= ENOUGH)
@@ -153,7 +210,7 @@ def write(values: Mapping[Coefficient, float], runs: Sequence[Run], spread: Mapp
         "accelerator": _now(any_engine, values, ""),
         "chips": {
             chip: {
-                c.name: _round(_factor(c, values, chip) * raw["chips"].get(chip, {}).get(c.name, 1.0))
+                c.name: _round(_factor(c, values, chip))
                 for c in values
                 if c.where == family
             }
@@ -163,7 +220,7 @@ def write(values: Mapping[Coefficient, float], runs: Sequence[Run], spread: Mapp
             engine: _now(found, values, engine) | {"spread": _round(spread[engine])} for engine, found in start.items()
         },
     }
-    file.write_text(
+    FILE.write_text(
         HEADER + yaml.safe_dump(document, sort_keys=False, width=120, default_flow_style=None), encoding="utf-8"
     )
 
@@ -188,3 +245,74 @@ def _now(found: Profile, values: Mapping[Coefficient, float], where: str) -> dic
 
 def _round(value: float) -> float:
     return float(f"{value:.3g}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--serving", type=Path, default=PERF / "serving_silicon.csv")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--afresh", action="store_true", help="begin at the guesses, not at the shipped coefficients")
+    parser.add_argument("--check", type=Path, help="fit without each model and each chip in turn; residuals to this file")
+    asked = parser.parse_args()
+    runs = usable(read(asked.serving)[0])
+    began = dict.fromkeys(start(), 0.0) if asked.afresh else start()
+    print(f"{len(runs)} runs, {len(began)} coefficients", flush=True)
+    if asked.check:
+        with guesses():
+            found = held_out(runs, began, asked.rounds)
+        summary(runs, found)
+        np.savez(asked.check, **found)
+        return
+    with guesses():
+        values = fit(runs, began, asked.rounds, talk=True)
+        away = residuals(runs, values)[: len(runs)]
+    engines = np.array([run.engine for run in runs], dtype=object)
+    spread = {e: float(np.quantile(np.abs(away[engines == e]), 0.8) / 1.2816) for e in FAMILIES}
+    write(values, runs, spread)
+
+
+def held_out(runs: Sequence[Run], began: Mapping[Coefficient, float], rounds: int) -> dict[str, FloatArray]:
+    """ln(predicted / measured) of each run by coefficients that never saw its model, and that never saw its chip. [2n]"""
+    found = {}
+    for what, group in (("model", _maker), ("system", lambda run: run.system)):
+        names = np.array([group(run) for run in runs], dtype=object)
+        away = np.full(2 * len(runs), np.nan)
+        for name in sorted(set(names)):
+            seen = [run for run, n in zip(runs, names, strict=True) if n != name]
+            values = fit(seen, began, rounds)
+            out = np.flatnonzero(names == name)
+            away[np.concatenate([out, out + len(runs)])] = residuals([runs[k] for k in out], values)
+            print(f"without {name}: {_errors(away, out, len(runs))}", flush=True)
+        found[what] = away
+    return found
+
+
+def _maker(run: Run) -> str:
+    """Models that share their shape are one."""
+    return "DeepSeek" if run.model.name.startswith("DeepSeek") else run.model.name
+
+
+def _errors(away: FloatArray, at: Any, n: int) -> str:
+    wrong = np.abs(np.expm1(away))
+    return f"{len(at)} runs, TPOT {np.median(wrong[at]):.1%}, TTFT {np.median(wrong[at + n]):.1%}"
+
+
+def summary(runs: Sequence[Run], found: Mapping[str, FloatArray]) -> None:
+    """Held-out errors by kind, and the spread that makes an 80% interval of them."""
+    n = len(runs)
+    kinds, engines = (np.array([getattr(run, x) for run in runs], dtype=object) for x in ("kind", "engine"))
+    for what, away in found.items():
+        for kind in ("dense", "moe", "disaggregated"):
+            print(f"held out by {what}, {kind}: {_errors(away, np.flatnonzero(kinds == kind), n)}")
+        for engine in FAMILIES:
+            some = np.abs(away[:n][engines == engine])
+            print(f"  80% of {engine} runs within {np.quantile(some, 0.8):.3f} in ln")
+
+
+def usable(runs: Sequence[Run]) -> list[Run]:
+    """Runs whose layout is stated, less one source whose times per token rise and fall by five at equal columns."""
+    return [r for r in runs if not r.assumed and not (r.system == "gb200" and "Qwen3-32B" in r.published)]
+
+
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,7 @@ Layout = tuple[int, int, int]  # tp, ep, dp of one worker
 # What names add to a model's own, when the catalogue does not know it with them.
 _SUFFIX = re.compile(r"[-_](FP8|NVFP4|FP4|BF16|Instruct|v\d|KV|dynamic|0528)$", re.IGNORECASE)
 # Sources whose requests all have the same lengths; InferenceX draws them from 80-100% of the stated ones.
+FEW, MANY = 4, 2  # engines that decode, where nobody says
 CLIENTS_A_CHIP = 8  # from here on runs decode with data ranks
 _EQUAL = re.compile(r"(qwen_qwen3|nvidia_|openai_gpt|qwen3_32b)", re.IGNORECASE)
 _CLIENTS = re.compile(r"silicon_concurrency=(\d+)|_c(\d+)_")
@@ -59,6 +60,7 @@ class Run:
     system: str
     published: str  # the model's name in the file
     apart: bool
+    assumed: bool  # how many engines decode is not stated
     differ: float  # spread of lengths over their mean
     speculative: bool
 
@@ -91,6 +93,8 @@ def _run(row: Mapping[str, str]) -> Run:
     clients = _clients(row, decode, apart)
     if _is_total(row, apart, chip):
         prefill, decode = _pools(_number(row, "decode_tp_size" if apart else "tp_size"), clients)
+    elif apart and not decode.count:
+        decode = _assumed(decode, clients)
     return Run(
         id=row["id"],
         engine=row["backend"],
@@ -103,6 +107,7 @@ def _run(row: Mapping[str, str]) -> Run:
         decode=decode,
         prefill=prefill,
         apart=apart,
+        assumed=apart and not _number(row, "decode_num_workers"),
         ttft_s=float(row["silicon_ttft_ms"]) / 1e3,
         tpot_s=float(row["silicon_tpot_ms"]) / 1e3,
         system=row["system"],
@@ -181,6 +186,17 @@ def _is_total(row: Mapping[str, str], apart: bool, chip: Chip) -> bool:
     tp = _number(row, "decode_tp_size" if apart else "tp_size")
     same = not apart or tp == _number(row, "prefill_tp_size") == _number(row, "prefill_moe_tp_size")
     return tp > 8 and same and chip.scale_up_chips >= 72 and not _number(row, "decode_num_workers")
+
+
+def _assumed(decode: Worker, clients: int) -> Worker:
+    """How a run decodes that does not say with how many engines.
+
+    As runs that do say: with few clients four engines of tensor ranks, with many two of data ranks.
+    """
+    tp, ep, dp = decode.layout
+    if dp == 1 and clients >= CLIENTS_A_CHIP * FEW * tp:
+        return Worker((1, tp, tp), MANY)
+    return Worker((tp, ep, dp), FEW)
 
 
 def _pools(total: int, clients: int) -> tuple[Worker, Worker]:

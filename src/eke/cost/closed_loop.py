@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 ROUNDS = 10.0
 """Requests a client sends in a published run: the first of them all come at once."""
 
+KEEPING_UP = 1.2  # readers over those just needed, where nobody says how many
+
 
 @dataclass(frozen=True, slots=True)
 class Steady:
@@ -74,12 +76,13 @@ def steady(
     at_once = np.clip(np.minimum(p.batched_tokens / i, flying / dp), 1.0, None)  # prompts read together
     among = cost.prefill(layouts, i, prompts=at_once).seconds / at_once * (1.0 + p.lockstep * (dp - 1.0))
     beside = np.clip(cost.mixed(layouts, i * dp, flying, i + o / 2).seconds - step, 0.0, alone)
-    step = step / np.where(speculative, p.speculation, 1.0)
+    gain = np.where(speculative, p.speculation, 1.0)
+    step = step / gain
     read = (p.mixing * beside + (1.0 - p.mixing) * alone) * (1.0 + p.lockstep * (dp - 1.0))
     queue = np.maximum(flying / dp - 1.0, 0.0) * read
     waits = p.gathering * queue / (queue + p.settling * (d + p.serial) * o * step + 1e-9)
     tpot = step + (1.0 - waits) * queue / o
-    ttft = p.request_s + p.arrival_s * flying + alone + p.turn * tpot
+    ttft = p.request_s + p.arrival_s * flying + alone + p.turn * tpot * gain  # an iteration, not a token
     line = np.maximum(flying / dp - 1.0, 0.0) * among
     ttft = ttft + p.bunching * line * (waits + (1.0 - waits) / ROUNDS)
     ttft = ttft + (c - flying) / flying * (ttft + o * tpot)
@@ -109,17 +112,19 @@ def apart(
     Args:
         reader, decoder: prices of each kind of engine. reading, decoding: layout of one engine of each.
         clients, prompt, output: as in `steady`, over all engines.
-        readers, decoders: how many of each.
+        readers, decoders: how many of each; readers 0: as many as keep up with those who decode.
         speculative: whether the model drafts for itself.
     """
     c, i, o, many = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, decoders))
     p = reader.profile
-    served = np.asarray(readers, dtype=np.float64) * reading.dp
-    at_once = np.clip(np.minimum(p.batched_tokens / i, c / served), 1.0, None)  # prompts a reader takes together
+    stated, ranks = np.asarray(readers, dtype=np.float64), reading.dp.astype(np.float64)
+    at_once = np.clip(np.minimum(p.batched_tokens / i, c / (np.maximum(stated, 1.0) * ranks)), 1.0, None)
     alone = reader.prefill(reading, i).seconds
-    each = reader.prefill(reading, i, prompts=at_once).seconds / at_once
+    each = reader.prefill(reading, i, prompts=at_once).seconds / at_once  # a prompt read together with others
     gain = np.where(speculative, p.speculation, 1.0)
     step = decoder.decode(decoding, np.maximum(c / many, 1.0), i + o / 2).seconds / gain
+    keeping_up = np.ceil(KEEPING_UP * c * each / (ranks * o * step))
+    served = np.where(stated > 0, stated, keeping_up) * ranks
     line = np.maximum(c / served - 1.0, 0.0) * each
     held = alone
     for _ in range(2):  # who waits to be read does not decode

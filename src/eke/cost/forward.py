@@ -71,6 +71,7 @@ class Pass:
     wide_rate: float  # of attention's and shared experts' products
     wide_bytes: float
     experts: float  # share of `rate` that grouped products reach
+    experts_memory: float  # and of its streaming
     routing_s: float  # what a layer of experts costs beyond them
     sequence_parallel: bool = False  # tensor ranks share out the tokens between products (training)
 
@@ -84,13 +85,14 @@ def prepare(
     vector = wanted == "fp32" or on.chip.kind == "cpu"  # a CPU's attention is vector code: it follows the fp32 rate
     sixteen = on.precision("fp32" if vector else "bf16")  # elsewhere attention runs in 16 bits, whatever the weights
     held: Precision = "fp4" if variant.weight_bits < 8.0 and wanted != "fp32" else wanted
-    experts, routing_s = (table.get(held, table.get("bf16", max(table.values()))) for table in (p.experts, p.experts_s))
+    tables = (p.experts, p.experts_memory, p.experts_s)
+    experts = [table.get(held, table.get("bf16", max(table.values()))) for table in tables]
     head_bits = max(p.head_bits or 0.0, variant.weight_bits)
     return Pass(
         on, model, variant, layouts, to, on.rate(wanted), on.chip.flops[sixteen],
         variant.weight_bits / 8, head_bits / 8,
         on.rate(wanted if variant.wide_bits is None else "bf16"), (variant.wide_bits or variant.weight_bits) / 8,
-        experts, p.routing * routing_s, sequence_parallel,
+        experts[0], experts[1], p.routing * experts[2], sequence_parallel,
     )  # fmt: skip
 
 
@@ -233,12 +235,12 @@ def _experts(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> Non
     on, to, width = of.on, of.to, f.latent or of.model.hidden
     tokens = t.all * to.expert_dp
     busy = 1.0 + (on.profile.imbalance - 1.0) * (1.0 - 1.0 / to.ep)
-    distinct = np.minimum(touched(tokens, f.experts, f.experts_per_token) * busy, f.experts) / to.ep
+    distinct = np.minimum(touched(tokens * on.profile.variety, f.experts, f.experts_per_token) * busy, f.experts) / to.ep
     m = tokens * f.experts_per_token * busy / to.ep / np.maximum(distinct, 1e-9)
     local = f.intermediate / to.expert_tp
     up_c, up_m = gemm(on, of.rate, m, (f.matrices - 1) * local, width, of.weight_bytes, copies=distinct)
     down_c, down_m = gemm(on, of.rate, m, width, local, of.weight_bytes, copies=distinct)
-    compute, memory = (up_c + down_c) / of.experts, (up_m + down_m) / on.profile.experts_memory
+    compute, memory = (up_c + down_c) / of.experts, (up_m + down_m) / of.experts_memory
     bill.add("experts", count * compute, count * memory, overhead=count * of.routing_s)
 
 

@@ -29,6 +29,7 @@ from eke.fleet import catalogue
 from eke.fleet.chip import Chip
 
 _SHIPPED = Path(__file__).parent / "profiles"
+FITTED = _SHIPPED / "serving.yaml"
 LENT, UNKNOWN = 1.2, 1.5  # how much wider the spread is with a relative's coefficients, and with nobody's
 _ORDER: tuple[Basis, ...] = ("guessed", "modelled", "measured")
 
@@ -47,11 +48,13 @@ class Profile:
         elementwise: passes over the residual stream by norms and other element-wise kernels of a layer.
         computes_in: precision the engine computes in whatever the variant says; None: the variant's.
         kernel_s: seconds a kernel costs beyond its work.
+        host_s: seconds the host works on a layer, hidden behind the chip where that takes longer; 0 with CUDA graphs.
         step_s, sequence_s: the engine's own seconds per step and per sequence.
         link_up, link_out: share of link speed reached. latency_up_s, latency_out_s: per collective.
         latency_hop_s: more for each doubling of the group.
         experts: share of a dense product's rate that grouped products of experts reach, by precision;
             `experts_memory` of its streaming.
+        variety: tokens of a batch that choose experts as independent draws would, over all of them.
         experts_s: seconds a layer of experts costs beyond its products (routing, sorting, gathering), by precision;
             `routing` the share of them that an engine pays.
         selecting_s: seconds a layer of sparse attention takes to choose its tokens.
@@ -96,6 +99,7 @@ class Profile:
     ramp_bytes: float
     elementwise: float
     kernel_s: float
+    host_s: float
     step_s: float
     sequence_s: float
     link_up: float
@@ -108,7 +112,8 @@ class Profile:
     overlap_tp: float
     virtual_stages: int
     experts: Mapping[Precision, float]
-    experts_memory: float
+    experts_memory: Mapping[Precision, float]
+    variety: float
     experts_s: Mapping[Precision, float]
     routing: float
     selecting_s: float
@@ -187,7 +192,7 @@ def find(chip: Chip, engine: str) -> Profile:
     Raises:
         UnknownName: an engine family without coefficients.
     """
-    default, fitted = _read(_SHIPPED / "default.yaml"), _read(_SHIPPED / "serving.yaml")
+    default, fitted = _read(_SHIPPED / "default.yaml"), _read(FITTED)
     known = default["engines"]
     if engine not in known:
         raise UnknownName("engine family", engine, known, remedy=f"one of {', '.join(sorted(known))}")

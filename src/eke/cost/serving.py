@@ -18,7 +18,8 @@ def _priced(of: Pass, tokens: Tokens) -> Times:
     p = of.on.profile
     bill = Bill(len(of.to.tp), OPERATORS)
     forward(bill, of, tokens)
-    bill.add("engine", overhead=p.step_s + p.sequence_s * tokens.sequences)
+    waits = np.maximum(p.host_s * of.model.architecture.layers - bill.seconds_of(), 0.0)
+    bill.add("engine", overhead=waits + p.step_s + p.sequence_s * tokens.sequences)
     return bill.times()
 
 
