@@ -14,9 +14,8 @@ A message says what happened, why, and what to try. An infeasible plan is an ans
 from __future__ import annotations
 
 import difflib
-from typing import ClassVar
-
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class EkeError(Exception):

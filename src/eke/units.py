@@ -70,27 +70,27 @@ def _scaled(value: float, unit: str, prefixes: str = " kMGTPE") -> str:
 
 
 def show_bytes(value: float) -> str:
-    """`8e10` as `80 GB`."""
+    """Bytes: `8e10` as `80 GB`."""
     return _scaled(value, "B")
 
 
 def show_bytes_per_s(value: float) -> str:
-    """`3.35e12` as `3.35 TB/s`."""
+    """Bytes a second: `3.35e12` as `3.35 TB/s`."""
     return _scaled(value, "B/s")
 
 
 def show_flop_per_s(value: float) -> str:
-    """`9.89e14` as `989 TFLOPS`."""
+    """FLOP a second: `9.89e14` as `989 TFLOPS`."""
     return _scaled(value, "FLOPS")
 
 
 def show_count(value: float) -> str:
-    """`7e12` as `7T`, `1234` as `1.23k`."""
+    """Any number: `7e12` as `7T`, `1234` as `1.23k`."""
     return _scaled(value, "", " kMBTPE").replace(" ", "")
 
 
 def show_seconds(value: float) -> str:
-    """`0.05` as `50 ms`, `1.3e7` as `150 d`."""
+    """Seconds: `0.05` as `50 ms`, `1.3e7` as `150 d`."""
     for unit, size in (("d", 172800.0), ("h", 7200.0), ("min", 120.0), ("s", 0.9995), ("ms", 0.9995e-3)):
         if value >= size:
             return f"{value / SECONDS[unit]:.3g} {unit}"
@@ -98,5 +98,5 @@ def show_seconds(value: float) -> str:
 
 
 def show_fraction(value: float) -> str:
-    """`0.974` as `97.4%`."""
+    """A share: `0.974` as `97.4%`."""
     return f"{value:.3g}%" if value == 0 else f"{100 * value:.3g}%"
