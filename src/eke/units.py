@@ -1,7 +1,8 @@
 """Quantities as people write them, to base units and back.
 
-`80 GB`, `3.35 TB/s`, `400 Gb/s` (bits) and `400 GB/s` (bytes), `989 TFLOPS`, `300 TOPS`, `300 W`, `15T` tokens, `50 ms`,
-`36 h`, `120 d`, `6 mo`, `3/s`, `40/min`, `7%`, `4%/mo`. GB is 10^9, GiB is 2^30. A bare number is in the base unit.
+`80 GB`, `3.35 TB/s`, `400 Gb/s` (bits) and `400 GB/s` (bytes), `989 TFLOPS`, `300 TOPS`, `300 W`, `15T` tokens,
+`50 ms`, `36 h`, `120 d`, `6 mo`, `3/s`, `40/min`, `7%`, `4%/mo`. GB is 10^9, GiB is 2^30. A bare number is in the base
+unit.
 
 Every reader takes the value and the key it came from (for the message) and raises `UnitError`.
 """
