@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eke.cost import CostModel, Layouts
-from eke.cost import trainers
+from eke.cost import CostModel, Layouts, trainers
 from eke.cost.tables import FloatArray
 from eke.cost.trainers import Trainer
 from eke.models.variant import Variant
@@ -59,14 +59,12 @@ def predict(group: Sequence[Row], document: Mapping[str, Any] | None = None) -> 
 
 def best(row: Row, document: Mapping[str, Any] | None = None) -> Row:
     """The row with the layout that the model finds fastest among those that fit."""
-    from dataclasses import replace
-
     a = architecture(row.model)
     experts = max((b.feed_forward.experts for b in a.blocks), default=0)
     powers = [1, 2, 4, 8, 16]
     options = [
         (tp, pp, ep, cp, m)
-        for tp in powers[:4] for pp in powers for cp in ((1, 2, 4, 8, 16) if row.sequence > 16384 else (1, 2) if row.frozen else (1,))
+        for tp in powers[:4] for pp in powers for cp in powers[: 5 if row.sequence > 16384 else 2 if row.frozen else 1]
         for ep in ((1, 2, 4, 8) if experts else (1,)) for m in (1, 2, 4)
         if row.chips % (tp * pp * cp) == 0 and pp <= a.layers and (row.chips // (pp * cp)) % ep == 0
         and (row.chips // (pp * cp * tp)) * m <= max(row.batch or 1, 1)

@@ -29,7 +29,18 @@ PRIOR = {  # how far from its first guess a coefficient may move, one standard d
     "pad_expert": 0.7, "overlap": 0.8, "overlap_tp": 0.8, "overlap_ep": 1.0, "overlap_cp": 0.8, "straggle": 0.6,
     "imbalance": 0.1, "experts": 0.5, "selective": 0.5, "step_s": 0.7,
 }  # fmt: skip
-SHARES = {"gemm", "experts", "attention", "memory", "link_out", "overlap", "overlap_tp", "overlap_ep", "overlap_cp", "selective"}
+SHARES = {
+    "gemm",
+    "experts",
+    "attention",
+    "memory",
+    "link_out",
+    "overlap",
+    "overlap_tp",
+    "overlap_ep",
+    "overlap_cp",
+    "selective",
+}
 NOISE, FAR, ENOUGH = 0.06, 2.0, 14.0  # of a row's logarithm; where Huber turns; rows of a group that count in full
 
 
@@ -72,11 +83,19 @@ EXTRA = {
     "megatron-bridge": ("cast", "expert_s", "pad_expert", "experts", "overlap_ep"),
     "torchtitan": ("overlap_tp", "overlap_cp", "cast", "selective"),
     "torchtitan-async": ("overlap_tp",), "llm-foundry": ("cast", "step_s"),
-    "megatron": ("expert_s", "overlap_tp", "straggle"), "mindspeed": ("experts", "expert_s", "overlap_tp", "overlap_cp"),
+    "megatron": ("expert_s", "overlap_tp", "straggle"),
+    "mindspeed": ("experts", "expert_s", "overlap_tp", "overlap_cp"),
     "nemo-mlperf": ("overlap_tp", "step_s"), "amd-mlperf": (), "dualpipe": (),
 }  # fmt: skip
 SISTERS = {"GB300", "MI325X", "MI350X"}  # another power limit than the chip they borrow from: products alone
-FEW = {"torch", "torchtitan-async", "dualpipe", "mindspeed-legacy", "amd-mlperf", "megatron-unfused"}  # families with few rows: framework alone
+FEW = {
+    "torch",
+    "torchtitan-async",
+    "dualpipe",
+    "mindspeed-legacy",
+    "amd-mlperf",
+    "megatron-unfused",
+}  # families with few rows: framework alone
 
 
 def lenders(row: Row, document: Mapping[str, Any]) -> list[str]:
@@ -89,7 +108,10 @@ def knobs(of: Sequence[Row], document: Mapping[str, Any], without: Sequence[str]
     found: list[Knob] = []
     for owner in document["chips"]:
         mine = [r for r in of if owner in lenders(r, document)]
-        found += [Knob("chips", owner, "gemm", p) for p in sorted({r.precision for r in mine if r.precision in chip(r.chip).flops})]
+        found += [
+            Knob("chips", owner, "gemm", p)
+            for p in sorted({r.precision for r in mine if r.precision in chip(r.chip).flops})
+        ]
         if owner in SISTERS:
             continue
         if len(mine) >= 8:
@@ -113,7 +135,11 @@ def fit(of: Sequence[Row], start: Document, without: Sequence[str] = (), rounds:
     counts = Counter((r.source, r.chip) for r in of)
     weight = np.array([_trust(r) * min(1.0, ENOUGH / counts[r.source, r.chip]) ** 0.5 for r in of])
     touched = [
-        [g for g in parts if (k.owner in lenders(of[g[0]], document) if k.section == "chips" else of[g[0]].family == k.owner)]
+        [
+            g
+            for g in parts
+            if (k.owner in lenders(of[g[0]], document) if k.section == "chips" else of[g[0]].family == k.owner)
+        ]
         for k in ks
     ]
     measured = np.log([r.measured for r in of])

@@ -89,17 +89,24 @@ OTHERS = {  # layers, width, heads, kv heads, feed-forward width, vocabulary, ma
     "MT-NLG-530B": (105, 20480, 128, 128, 81920, 51200, 2),
 }  # fmt: skip
 HEAD_DIM = {"Gemma-2B": 256, "Gemma-7B": 256, "Gemma2-9B": 256, "Gemma2-27B": 128}
-SAME = {"Llama2-7B": "Llama-2-7B", "Llama2-70B": "Llama-2-70B", "LLaMA3-8B": "Llama-3-8B", "LLaMA3.1-8B": "Llama-3.1-8B",
-        "LLaMA3.1-70B": "Llama-3.1-70B", "LLaMA2-7B": "Llama-2-7B"}  # fmt: skip
+SAME = {"Llama2-7B": "Llama-2-7B", "Llama2-70B": "Llama-2-70B", "LLaMA3-8B": "Llama-3-8B",
+        "LLaMA3.1-8B": "Llama-3.1-8B", "LLaMA3.1-70B": "Llama-3.1-70B", "LLaMA2-7B": "Llama-2-7B"}  # fmt: skip
 
 
-def dense(name: str, layers: int, h: int, heads: int, kv: int, width: int, vocabulary: int, matrices: int) -> Architecture:
+def dense(
+    name: str, layers: int, h: int, heads: int, kv: int, width: int, vocabulary: int, matrices: int
+) -> Architecture:
     """A plain decoder."""
     d = HEAD_DIM.get(name, h // heads)
     attention = Attention("full", heads, kv, d, d, parameters=2 * h * (heads + kv) * d)
     one = matrices * h * width
     return Architecture(
-        name, h, vocabulary, (Block(layers, attention, FeedForward(width, matrices, one, one)),), vocabulary * h, vocabulary * h
+        name,
+        h,
+        vocabulary,
+        (Block(layers, attention, FeedForward(width, matrices, one, one)),),
+        vocabulary * h,
+        vocabulary * h,
     )
 
 
@@ -115,7 +122,9 @@ def architecture(name: str) -> Architecture:
         one, h = 3 * 2048 * 1408, 2048
         attention = Attention("full", 16, 16, 128, 128, parameters=4 * h * h)
         shared = 3 * h * 5632
-        f = FeedForward(1408, 3, 60 * one + shared, 4 * one + shared, experts=60, experts_per_token=4, shared_intermediate=5632)
+        f = FeedForward(
+            1408, 3, 60 * one + shared, 4 * one + shared, experts=60, experts_per_token=4, shared_intermediate=5632
+        )
         return Architecture(name, h, 151936, (Block(24, attention, f),), 151936 * h, 151936 * h)
     return models.architecture(SAME.get(name, name))
 
@@ -139,7 +148,17 @@ def bridge() -> Iterator[Row]:
         model, on = BRIDGE_MODELS[r["model"]], BRIDGE_CHIPS.get(r["system"], r["system"])
         gbs = int(r["gbs"] or BRIDGE_EXPERTS[f"{on} {model}"])
         layout = {k: int(r[k] or 1) for k in ("tp", "pp", "cp", "ep", "mbs", "fsdp")}
-        row = _bridge(model, on, int(r["gpus"]), r["precision"], gbs, int(r["seq_len"]), layout, r["vp"], r["tokens_per_s_per_gpu"])
+        row = _bridge(
+            model,
+            on,
+            int(r["gpus"]),
+            r["precision"],
+            gbs,
+            int(r["seq_len"]),
+            layout,
+            r["vp"],
+            r["tokens_per_s_per_gpu"],
+        )
         seen.add((row.model, row.chip, row.precision, row.note, round(row.measured)))
         yield row
     for r in _read("published_training_runs.csv"):
@@ -153,12 +172,29 @@ def bridge() -> Iterator[Row]:
             yield row
 
 
-def _bridge(model: str, on: str, gpus: int, precision: str, gbs: int, s: int, at: dict[str, int], vp: str, rate: str) -> Row:
+def _bridge(
+    model: str, on: str, gpus: int, precision: str, gbs: int, s: int, at: dict[str, int], vp: str, rate: str
+) -> Row:
     p = {"BF16": "bf16", "NVFP4": "fp4"}.get(precision, "fp8")
     return Row(
-        "Megatron-Bridge", model, on, "megatron-bridge", gpus, p, s, gbs, float(rate), at["tp"], at["pp"], at["ep"], at["cp"],
-        at["mbs"], int(vp) if vp and at["pp"] > 1 else 1, "zero3" if at["fsdp"] else "zero1", note=precision,
-    )  # fmt: skip
+        "Megatron-Bridge",
+        model,
+        on,
+        "megatron-bridge",
+        gpus,
+        p,
+        s,
+        gbs,
+        float(rate),
+        at["tp"],
+        at["pp"],
+        at["ep"],
+        at["cp"],
+        at["mbs"],
+        int(vp) if vp and at["pp"] > 1 else 1,
+        "zero3" if at["fsdp"] else "zero1",
+        note=precision,
+    )
 
 
 def mosaic() -> Iterator[Row]:
@@ -166,16 +202,25 @@ def mosaic() -> Iterator[Row]:
     on = {"h100_80gb": "H100-SXM", "a100_80gb": "A100-SXM-80", "a100_40gb": "A100-SXM-40"}
     for r in _read("training_mosaic_mpt.csv"):
         yield Row(
-            "MosaicML", f"mpt-{r['Model']}", on[r["GPU"]], "llm-foundry", int(r["# GPUs"]),
-            "fp8" if "fp8" in r["Precision"] else "bf16", int(r["SeqLen (T)"]), int(r["GlobalBatchSize"]),
-            float(r["Throughput (T/s/GPU)"]), 1, micro=int(r["MicroBatchSize"]),
+            "MosaicML",
+            f"mpt-{r['Model']}",
+            on[r["GPU"]],
+            "llm-foundry",
+            int(r["# GPUs"]),
+            "fp8" if "fp8" in r["Precision"] else "bf16",
+            int(r["SeqLen (T)"]),
+            int(r["GlobalBatchSize"]),
+            float(r["Throughput (T/s/GPU)"]),
+            1,
+            micro=int(r["MicroBatchSize"]),
             sharding="zero3" if r["Sharding Strategy"] == "FULL_SHARD" else "zero2",
-            recompute="full" if r["Activation Checkpointing"] == "True" else "none", note=r["MP Mode"].lower(),
-        )  # fmt: skip
+            recompute="full" if r["Activation Checkpointing"] == "True" else "none",
+            note=r["MP Mode"].lower(),
+        )
 
 
 def torchtitan() -> Iterator[Row]:
-    """torchtitan's notes on an H100 of 96 GB HBM2e and 500 W."""
+    """Torchtitan's notes on an H100 of 96 GB HBM2e and 500 W."""
     for r in _read("published_training_runs.csv"):
         if not r["run"].startswith("torchtitan"):
             continue
@@ -186,15 +231,39 @@ def torchtitan() -> Iterator[Row]:
         gbs = int(r["global_batch"] or 0) or (int(local[1]) if local else 1) * dp
         full = "full activation" in r["note"] or "70B" in r["model"]
         short = r["parallelism"] in ("FSDP", "FSDP + compile")
-        family = "torch" if r["parallelism"] == "FSDP" else "torchtitan-async" if "Async" in r["parallelism"] else "torchtitan"
+        family = (
+            "torch"
+            if r["parallelism"] == "FSDP"
+            else "torchtitan-async"
+            if "Async" in r["parallelism"]
+            else "torchtitan"
+        )
         yield Row(
-            "torchtitan", r["model"], "H100-96-HBM2e", family, gpus, "fp8" if "FP8" in r["precision"] else "bf16",
-            int(r["seq_len"] or 8192), gbs, float(r["tokens_per_s_per_chip"]), tp, cp=cp, micro=gbs // dp, sharding="zero3",
-            recompute="full" if full else "selective", note=f"{r['parallelism']} {r['precision']}" if not short else r["precision"],
-        )  # fmt: skip
+            "torchtitan",
+            r["model"],
+            "H100-96-HBM2e",
+            family,
+            gpus,
+            "fp8" if "FP8" in r["precision"] else "bf16",
+            int(r["seq_len"] or 8192),
+            gbs,
+            float(r["tokens_per_s_per_chip"]),
+            tp,
+            cp=cp,
+            micro=gbs // dp,
+            sharding="zero3",
+            recompute="full" if full else "selective",
+            note=f"{r['parallelism']} {r['precision']}" if not short else r["precision"],
+        )
 
 
-FLAGPERF_CHIPS = (("C500", "MetaX-C500-OAM"), ("H800", "H800-SXM"), ("H100", "H100-SXM"), ("A100", "A100-SXM-80"), ("A800", "A800-SXM"))
+FLAGPERF_CHIPS = (
+    ("C500", "MetaX-C500-OAM"),
+    ("H800", "H800-SXM"),
+    ("H100", "H100-SXM"),
+    ("A100", "A100-SXM-80"),
+    ("A800", "A800-SXM"),
+)
 # case: model, sequence, batch (a step), micro-batch, recomputation; defaults as the cases' own pages state them.
 FLAGPERF = {
     "llama3_8B-megatron": ("Llama-3-8B", 8192, 512, 1, "selective"),
@@ -207,7 +276,7 @@ FLAGPERF = {
 
 
 def flagperf() -> Iterator[Row]:
-    """FlagPerf: what states layout and batch, or whose case page does. MFU stands for speed where that is all (6 N peak)."""
+    """FlagPerf: what states layout and batch, or whose case page does. Speed from MFU (6 N, peak) where that is all."""
     for r in _read("llm_training_inference_tables.csv"):
         if r["kind"] != "training" or r["case"] not in FLAGPERF:
             continue
@@ -231,19 +300,35 @@ def flagperf() -> Iterator[Row]:
             mfu = float(got["MFU"].rstrip("%")) / 100
             rate = str(mfu * chip(on).flops["bf16"] / 6 / architecture(model).active_parameters)
         yield Row(
-            "FlagPerf", model, on, "megatron", n, "fp8" if "fp8" in got.get("precision", "") else "bf16", sequence, batch,
-            float(rate), tp, pp, degrees.get("EP", 1), micro=micro, chunks=1, recompute=recompute, note=got.get("parallel", ""),
-        )  # fmt: skip
+            "FlagPerf",
+            model,
+            on,
+            "megatron",
+            n,
+            "fp8" if "fp8" in got.get("precision", "") else "bf16",
+            sequence,
+            batch,
+            float(rate),
+            tp,
+            pp,
+            degrees.get("EP", 1),
+            micro=micro,
+            chunks=1,
+            recompute=recompute,
+            note=got.get("parallel", ""),
+        )
 
 
 MLPERF = {"llama31_8b": ("Llama-3.1-8B", 8192, False), "llama31_405b": ("Llama-3.1-405B", 8192, False),
           "llama2_70b_lora": ("Llama-2-70B", 8192, True)}  # fmt: skip
-MLPERF_CHIPS = (("GB300", "GB300"), ("GB200", "GB200"), ("B300", "B300-SXM"), ("B200", "B200-SXM"), ("H200", "H200-SXM"),
-                ("H100", "H100-SXM"), ("MI355X", "MI355X"), ("MI350X", "MI350X"), ("MI325X", "MI325X"), ("MI300X", "MI300X"))  # fmt: skip
+MLPERF_CHIPS = {
+    "GB300": "GB300", "GB200": "GB200", "B300": "B300-SXM", "B200": "B200-SXM", "H200": "H200-SXM", "H100": "H100-SXM",
+    "MI355X": "MI355X", "MI350X": "MI350X", "MI325X": "MI325X", "MI300X": "MI300X",
+}  # fmt: skip
 
 
 def mlperf() -> Iterator[Row]:
-    """MLPerf Training 5.1. Layout and precision are not stated: fp4 on Blackwell under NVIDIA's code, fp8 elsewhere (assumed).
+    """MLPerf Training 5.1. Layout and precision are not stated: fp4 on NVIDIA's Blackwell, fp8 elsewhere (assumed).
 
     Speed is what the log says, or samples over time.
     """
@@ -251,15 +336,23 @@ def mlperf() -> Iterator[Row]:
         if r["benchmark"] not in MLPERF:
             continue
         model, sequence, frozen = MLPERF[r["benchmark"]]
-        on = next(name for tag, name in MLPERF_CHIPS if tag in r["accelerator"])
+        on = next(name for tag, name in MLPERF_CHIPS.items() if tag in r["accelerator"])
         n, amd = int(r["accel_total"]), on.startswith("MI")
         minutes = float(r["olympic_mean_minutes"])
         per_s = float(r["median_logged_throughput"] or 0) or float(r["median_last_eval_samples"]) / minutes / 60
         yield Row(
-            "MLPerf LoRA" if frozen else "MLPerf", model, on, "amd-mlperf" if amd else "nemo-mlperf", n,
-            "fp4" if on in ("GB300", "GB200", "B300-SXM", "B200-SXM") else "fp8", sequence, int(r["global_batch_size"]),
-            per_s * sequence / n, frozen=frozen, note=r["submitter"],
-        )  # fmt: skip
+            "MLPerf LoRA" if frozen else "MLPerf",
+            model,
+            on,
+            "amd-mlperf" if amd else "nemo-mlperf",
+            n,
+            "fp4" if on in ("GB300", "GB200", "B300-SXM", "B200-SXM") else "fp8",
+            sequence,
+            int(r["global_batch_size"]),
+            per_s * sequence / n,
+            frozen=frozen,
+            note=r["submitter"],
+        )
 
 
 MINDSPEED_MODELS = {"DeepSeek-V2-Lite-16B": "DeepSeek-V2-Lite"}
@@ -272,12 +365,14 @@ MINDSPEED = {
     ("Bloom-176B", "2K"): (8, 12, 1, 1, 2, 2048, "full"), ("Bloom-7B1", "2K"): (8, 1, 1, 1, 4, 512),
     ("ChatGLM3-6B", "8K"): (1, 2, 1, 1, 1, 128), ("ChatGLM3-6B", "32K"): (1, 1, 8, 1, 1, 32),
     ("ChatGLM3-6B", "64K"): (1, 1, 16, 1, 1, 64), ("Gemma-2B", "8K"): (1, 2, 1, 1, 1, 256),
-    ("Gemma-7B", "8K"): (8, 1, 1, 1, 2, 64), ("Gemma2-9B", "8K"): (8, 1, 1, 1, 1, 64), ("Gemma2-27B", "8K"): (8, 2, 1, 1, 1, 64),
+    ("Gemma-7B", "8K"): (8, 1, 1, 1, 2, 64), ("Gemma2-9B", "8K"): (8, 1, 1, 1, 1, 64),
+    ("Gemma2-27B", "8K"): (8, 2, 1, 1, 1, 64),
     ("InternLM-7B", "2K"): (8, 1, 1, 1, 8, 64), ("InternLM-65B", "2K"): (8, 4, 1, 1, 2, 256),
     ("LLaMA-7B", "2K"): (1, 8, 1, 1, 4, 256), ("LLaMA-65B", "2K"): (8, 4, 1, 1, 2, 128),
     ("LLaMA3-8B", "8K"): (8, 1, 1, 1, 2, 64), ("LLaMA3.1-8B", "8K"): (8, 1, 1, 1, 2, 64),
     ("LLaMA3.1-8B", "128K"): (8, 1, 4, 1, 1, 32), ("LLaMA3.1-70B", "8K"): (8, 4, 1, 1, 1, 512),
-    ("Qwen-7B", "8K"): (8, 1, 1, 1, 2, 64), ("Qwen-14B", "2K"): (8, 1, 1, 1, 4, 64), ("Qwen-72B", "8K"): (8, 8, 1, 1, 1, 512),
+    ("Qwen-7B", "8K"): (8, 1, 1, 1, 2, 64), ("Qwen-14B", "2K"): (8, 1, 1, 1, 4, 64),
+    ("Qwen-72B", "8K"): (8, 8, 1, 1, 1, 512),
     ("Qwen1.5-1.8B", "8K"): (1, 1, 1, 1, 1, 64), ("Qwen1.5-4B", "8K"): (1, 2, 1, 1, 1, 64),
     ("Qwen1.5-7B", "8K"): (8, 1, 1, 1, 2, 64), ("Qwen1.5-14B", "8K"): (4, 1, 1, 1, 1, 64),
     ("Qwen1.5-32B", "8K"): (8, 4, 1, 1, 1, 64), ("Qwen1.5-72B", "8K"): (8, 8, 1, 1, 1, 64),
@@ -291,44 +386,73 @@ PIECES = {"Mixtral-8x22B": 7, "Qwen1.5-72B": 5}  # layers of a stage over layers
 
 
 def mindspeed() -> Iterator[Row]:
-    """MindSpeed-LLM on Atlas 900 A2 (910B, 64 GB; taken as 910B3, whose peak FlagPerf's MFU on the same machine fits)."""
+    """MindSpeed-LLM on Atlas 900 A2 (910B, 64 GB; taken as 910B3, whose peak FlagPerf's MFU there fits)."""
     for r in _read("training_ascend_mindspeed.csv"):
         if not r["seq_len"] or not r["tokens_per_s_per_device"]:
             continue
         name = f"{r['model']}-{r['params']}"
         name = MINDSPEED_MODELS.get(name, name)
         tp, pp, cp, ep, micro, batch, *rest = MINDSPEED[name, r["seq_len"]]
-        family = "megatron-unfused" if name in NO_FLASH else "mindspeed-legacy" if r["impl"] == "Legacy" else "mindspeed"
+        family = (
+            "megatron-unfused" if name in NO_FLASH else "mindspeed-legacy" if r["impl"] == "Legacy" else "mindspeed"
+        )
         yield Row(
-            "MindSpeed", name, "Ascend-910B3", family, int(r["n_devices"]), "bf16", LENGTHS[r["seq_len"]], int(batch),
-            float(r["tokens_per_s_per_device"]), int(tp), int(pp), int(ep), int(cp), int(micro), PIECES.get(name, 1),
-            recompute=str(rest[0]) if rest else "none", note=r["impl"],
-        )  # fmt: skip
+            "MindSpeed",
+            name,
+            "Ascend-910B3",
+            family,
+            int(r["n_devices"]),
+            "bf16",
+            LENGTHS[r["seq_len"]],
+            int(batch),
+            float(r["tokens_per_s_per_device"]),
+            int(tp),
+            int(pp),
+            int(ep),
+            int(cp),
+            int(micro),
+            PIECES.get(name, 1),
+            recompute=str(rest[0]) if rest else "none",
+            note=r["impl"],
+        )
+
+
+LLAMA_405B, CAUSAL_405B = 6 * 405e9, 6 * 126 * 16384  # FLOP a token of weights, and a token and position of attention
+META = "Llama-3.1-405B", "H100-SXM", "megatron"
+# run: model, chip, framework, chips, precision, sequence, sequences a step, tokens/s of a chip, tp, pp, ep, cp, pieces,
+# recomputation. Meta states FLOP/s of a chip (arXiv 2407.21783, table 4); DeepSeek 14.8T tokens in 2.664M hours, PP16,
+# EP64, ZeRO-1 (arXiv 2412.19437, sections 3.2 and 4.2); MegaScale tokens/s; MT-NLG 60.1 s a step on 280 nodes, TP8 PP35,
+# 1,920 sequences (arXiv 2201.11990, section 2).
+RUNS = {
+    "Meta 8K, 8,192": (*META, 8192, "bf16", 8192, 2048, 430e12 / (LLAMA_405B + CAUSAL_405B * 8192), 8, 16, 1, 1, 8, "none"),
+    "Meta 8K, 16,384": (*META, 16384, "bf16", 8192, 2048, 400e12 / (LLAMA_405B + CAUSAL_405B * 8192), 8, 16, 1, 1, 8, "none"),
+    "Meta 131K, 16,384": (*META, 16384, "bf16", 131072, 128, 380e12 / (LLAMA_405B + CAUSAL_405B * 131072), 8, 16, 1, 16, 8, "none"),
+    "DeepSeek": ("DeepSeek-V3", "H800-SXM", "dualpipe", 2048, "fp8", 4096, 15360, 14.8e12 / 2.664e6 / 3600, 1, 16, 64, 1, 1, None),
+    "MegaScale": ("GPT-175B", "A100-SXM-80", "megatron", 12288, "bf16", 2048, 6144, 161.5, 8, 8, 1, 1, 6, None),
+    "MT-NLG": ("MT-NLG-530B", "A100-SXM-80", "megatron-unfused", 2240, "bf16", 2048, 1920, 1920 * 2048 / 60.1 / 2240,
+               8, 35, 1, 1, 1, "full"),
+}  # fmt: skip
 
 
 def runs() -> Iterator[Row]:
     """Whole published runs whose inputs are known; layouts from the papers where the table has none."""
-    day, llama = 86400.0, "Llama-3.1-405B"
-    f405 = 6 * 405e9 + 6 * 126 * 8192 * 16384  # their MFU counts causal pairs once: report's own definition is not given
-    for label, n, dp, s, cp, tflops in (("8K", 8192, 64, 8192, 1, 430), ("8K", 16384, 128, 8192, 1, 400), ("131K", 16384, 8, 131072, 16, 380)):
-        flop = f405 if s == 8192 else 6 * 405e9 + 6 * 126 * 131072 * 16384
-        yield Row(
-            "published runs", llama, "H100-SXM", "megatron", n, "bf16", s, 16_777_216 // s, tflops * 1e12 / flop, 8, 16, 1, cp,
-            1, 8, "zero1", "none", note=f"Meta {label} {n}",
-        )  # fmt: skip
-    # 14.8T tokens in 2.664M H800-hours; PP16 EP64 ZeRO-1, 4K, 15,360 sequences (arXiv 2412.19437, sections 3.2, 4.2).
-    yield Row(
-        "published runs", "DeepSeek-V3", "H800-SXM", "dualpipe", 2048, "fp8", 4096, 15360, 14.8e12 / 2.664e6 / 3600, 1, 16, 64,
-        1, 1, 1, note="DeepSeek",
-    )  # fmt: skip
-    yield Row(
-        "published runs", "GPT-175B", "A100-SXM-80", "megatron", 12288, "bf16", 2048, 6144, 161.5, 8, 8, 1, 1, 1, 6, note="MegaScale",
-    )  # fmt: skip
-    # 270G tokens by 4,480 A100 in 32 days, Epoch; TP8 PP35, 1,920 sequences of 2,048 (arXiv 2201.11990, section 2).
-    yield Row(
-        "published runs", "MT-NLG-530B", "A100-SXM-80", "megatron-unfused", 2240, "bf16", 2048, 1920, 1920 * 2048 / 60.1 / 2240, 8, 35, 1, 1, 1, 1,
-        recompute="full", note="MT-NLG, 280 nodes: 60.1 s a step (same)",
-    )  # fmt: skip
+    names = (
+        "model",
+        "chip",
+        "family",
+        "chips",
+        "precision",
+        "sequence",
+        "batch",
+        "measured",
+        "tp",
+        "pp",
+        "ep",
+        "cp",
+        "chunks",
+    )
+    for note, (*values, recompute) in RUNS.items():
+        yield Row("published runs", **dict(zip(names, values, strict=True)), recompute=recompute, note=note)
 
 
 def rows() -> list[Row]:

@@ -58,7 +58,7 @@ def test_sharing_weights_out_saves_memory_and_costs_traffic(model: CostModel) ->
 
 
 def test_context_ranks_share_a_sequence(model: CostModel) -> None:
-    """Two context ranks halve attention and activations of a rank, add an exchange, and halve tokens/s of a chip at most."""
+    """Two context ranks halve attention and activations of a rank, add an exchange, and lose tokens/s of a chip."""
     layout = Layouts.of(1, dp=4)
     whole, held = model.training(layout, 1, 65536, 4 * 65536.0, recompute="full")
     cut, less = model.training(layout, 1, 65536, 4 * 65536.0, recompute="full", context_parallel=2)
@@ -136,15 +136,29 @@ def test_a_relative_lends_its_shares_and_widens_the_interval(h100: Chip) -> None
 
 
 @given(
-    tp=st.sampled_from([1, 2, 4, 8]), pp=st.sampled_from([1, 2, 4, 8]), dp=st.integers(1, 64), cp=st.sampled_from([1, 2, 4]),
-    micro=st.integers(1, 4), sequence=st.sampled_from([512, 4096, 32768]),
-    recompute=st.sampled_from([None, "none", "selective", "full"]), sharding=st.sampled_from(["zero1", "zero2", "zero3"]),
-)  # fmt: skip
+    tp=st.sampled_from([1, 2, 4, 8]),
+    pp=st.sampled_from([1, 2, 4, 8]),
+    dp=st.integers(1, 64),
+    cp=st.sampled_from([1, 2, 4]),
+    micro=st.integers(1, 4),
+    sequence=st.sampled_from([512, 4096, 32768]),
+    recompute=st.sampled_from([None, "none", "selective", "full"]),
+    sharding=st.sampled_from(["zero1", "zero2", "zero3"]),
+)
 def test_no_choice_beats_the_peak(
-    llama_8b: Architecture, h100: Chip, bf16: Variant, tp: int, pp: int, dp: int, cp: int, micro: int, sequence: int,
-    recompute: Recompute | None, sharding: State,
-) -> None:  # fmt: skip
-    """Whatever is chosen, times are finite and positive, add up, and stay below peak; doubling the batch never halves."""
+    llama_8b: Architecture,
+    h100: Chip,
+    bf16: Variant,
+    tp: int,
+    pp: int,
+    dp: int,
+    cp: int,
+    micro: int,
+    sequence: int,
+    recompute: Recompute | None,
+    sharding: State,
+) -> None:
+    """Times are finite and positive, add up and stay below peak; twice the batch takes longer, at most twice."""
     model = CostModel(llama_8b, h100, bf16, engine="megatron")
     tokens = float(micro * sequence * dp * 8)
     times, memory = model.training(

@@ -121,19 +121,17 @@ class CostModel:
             global_batch_tokens: tokens of a step over all data ranks.
             precision: of the matrix products; weights and gradients stay in 16 bits.
             recompute: `none`, `selective` (what is cheap) or `full`; None: the least share of layers that fits.
-            sharding: what data ranks share out: `zero1` optimizer state, `zero2` gradients too, `zero3` (FSDP) weights too.
+            sharding: what data ranks share out: `zero1` optimizer state, `zero2` and gradients, `zero3` (FSDP) and weights.
             context_parallel: ranks that cut each sequence, beside tp, pp and dp.
             virtual_stages: pieces of the model a pipeline rank holds; None: as many as layers allow and engines do.
             frozen: the weights stay as they are (adapters are trained beside them).
         """
-        trained = sharding_of(layouts, training=True, shares_memory=self._machine.chip.kind == "cpu")
-        depth = self._layers.architecture.layers // trained.pp
+        to = sharding_of(layouts, training=True, shares_memory=self._machine.chip.kind == "cpu")
+        depth = self._layers.architecture.layers // to.pp
         most = self.profile.virtual_stages if virtual_stages is None else self._rows(layouts, virtual_stages)
-        job = Job(
-            self._machine, self._layers, trained, self._trainer, self._machine.precision(precision), recompute, sharding,
-            self._rows(layouts, context_parallel), np.where(trained.pp > 1, np.maximum(np.minimum(depth, most), 1.0), 1.0),
-            frozen,
-        )  # fmt: skip
+        chunks = np.where(to.pp > 1, np.maximum(np.minimum(depth, most), 1.0), 1.0)
+        cp, has = self._rows(layouts, context_parallel), self._machine.precision(precision)
+        job = Job(self._machine, self._layers, to, self._trainer, has, recompute, sharding, cp, chunks, frozen)
         return training.step(
             job,
             self._rows(layouts, micro_batch),

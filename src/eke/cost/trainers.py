@@ -1,4 +1,4 @@
-"""How much of a chip's peaks training reaches: coefficients per chip family and per training framework. No measurements.
+"""How much of a chip's peaks training reaches: coefficients by chip and by framework. No measurements.
 
 They lie in `profiles/training.yaml`: `default` guesses, `kinds` for processors, `chips` (what the silicon keeps up for
 hours: a chip without an entry takes its relative's) and `families` (what a framework adds). Serving's coefficients live
@@ -42,7 +42,7 @@ class Trainer:
         link_up, link_out: share of link speed. latency_up_s, latency_out_s: seconds of one collective.
         experts: share of a dense product's rate that grouped products of experts reach.
         framework: factor on products and attention; attention_kernel: a further one on attention (its kernel's age).
-        score_bytes: bytes moved a score of attention, forward and backward; 0 where scores never leave the chip (flash).
+        score_bytes: bytes moved a score of attention, both ways; 0 where scores never leave the chip (flash).
         elementwise: memory passes of norms, gates, casts and copies over what a fully fused layer needs.
         cast: bytes moved a value to quantise what goes into a product, where products are in 8 or 4 bits.
         layer_s: host seconds a layer and micro-batch, forward and backward; expert_s: the same a local expert.

@@ -1,4 +1,4 @@
-"""One training job as the cost model sees it: model, chips, layout and the choices a framework leaves open. No prices."""
+"""One training job as the cost model sees it: model, chips, layout, and what a framework leaves open. No prices."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class Job:
 
     def latency(self, ranks: FloatArray, stride: FloatArray) -> FloatArray:
         """Seconds of one collective beyond its bytes; 0 for a group of one. [n]"""
-        beyond = ranks * stride > self.on.domain
-        seconds: FloatArray = (ranks > 1) * np.where(beyond, self.by.latency_out_s, self.by.latency_up_s)
+        one = np.where(ranks * stride > self.on.domain, self.by.latency_out_s, self.by.latency_up_s)
+        seconds: FloatArray = np.where(ranks > 1, one, 0.0)
         return seconds
 
     @property

@@ -11,6 +11,7 @@ from eke.cost.training_job import Job
 # Bytes a parameter, mixed-precision Adam (Rajbhandari et al. 2020, ZeRO, section 3.1): weight and gradient in 16 bits,
 # master weight and two moments in 32.
 WEIGHT_BYTES, GRADIENT_BYTES, STATE_BYTES = 2.0, 2.0, 12.0
+BYTES = 2.0  # a value of an activation, in 16 bits
 SELECTED = 0.6  # of a layer's activations stay where only the cheap ones are computed again
 GATHERED_LAYERS = 2.0  # layers whose weights are whole at a time, where data ranks share weights out
 
@@ -55,11 +56,11 @@ def memory(job: Job, tokens: FloatArray, micro_batches: FloatArray) -> Memory:
         whole = whole * SELECTED
     pp, chunks = job.to.pp, job.chunks
     in_flight = np.minimum(pp, micro_batches) * (1 + (pp - 1) / pp / chunks * (chunks > 1))
-    a_layer = BYTES_HELD * tokens * stage_share(job.model, job.to) * in_flight
+    a_layer = BYTES * tokens * stage_share(job.model, job.to) * in_flight
     keep, drop = a_layer * whole, a_layer * inputs / job.to.tp
     # Logits in 16 bits and, for the loss, in 32; and one layer whole while it goes back.
-    beside = tokens * (6.0 * job.model.architecture.vocabulary / job.to.tp + 2.0 * whole / job.model.architecture.layers)
-    beside = beside + job.on.profile.reserve_bytes
+    a = job.model.architecture
+    beside = tokens * (6.0 * a.vocabulary / job.to.tp + BYTES * whole / a.layers) + job.on.profile.reserve_bytes
     limit = job.on.chip.memory * job.on.profile.usable
     if job.recompute is None:
         recomputed = np.clip((keep - limit + weights + optimizer + beside) / np.maximum(keep - drop, 1.0), 0.0, 1.0)
@@ -69,6 +70,3 @@ def memory(job: Job, tokens: FloatArray, micro_batches: FloatArray) -> Memory:
     total = weights + optimizer + activations
     fits = total <= limit * (1 + 1e-9)
     return Memory(weights, np.zeros_like(total), activations, optimizer, total, fits, recomputed)
-
-
-BYTES_HELD = 2.0  # a value of an activation, in 16 bits

@@ -34,6 +34,7 @@ MASK_TILE = 128.0  # keys; half a tile on the diagonal is computed for nothing
 # for exponentials did not (16 a clock and multiprocessor beside 4,096 FLOP on an H100: 64 values; half of it hides).
 SOFTMAX_WIDTH, AT_FLOP_PER_S, USUAL_WIDTH = 32.0, 989e12, 128.0
 
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """A micro-batch on one rank: tokens [n] of sequences of `sequence` [n] tokens, and what is computed twice.
@@ -114,7 +115,9 @@ def _mean_keys(sequence: FloatArray, most: float | None) -> FloatArray:
 
 def _context(bill: Bill, job: Job, t: Tokens, a: Attention, count: int) -> None:
     """Keys and values of a sequence's other parts, forward; once more and their gradients, backward."""
-    width = a.heads * (a.head_dim + a.v_head_dim) / job.to.tp if a.kind == "mla" else cache_width(a) * kv_share(a, job.to)
+    width = cache_width(a) * kv_share(a, job.to)
+    if a.kind == "mla":  # exchanged as every head's own
+        width = a.heads * (a.head_dim + a.v_head_dim) / job.to.tp
     size = t.count * job.cp * width * BYTES
     seconds = job.ring(size, job.cp, job.to.tp) * count * (3.0 + t.again)
     bill.add("context exchange", link=seconds * (1.0 - job.by.overlap_cp))
