@@ -1,102 +1,127 @@
-"""The ways training may be laid out, solved one by one: a gang alone or in parts over several pools, of one size all
-day or not.
+"""The ways training may be laid out, taken apart: each job alone or in parts over several pools, of one size all day or
+not.
 
-A relaxation that may mix these ways is far looser than any of them. Taken apart, each is a program that HiGHS closes in
-moments; the best of them is the plan, and the largest of their bounds is the bound, because every plan is in one of
-them. It knows the program's columns, not what they are worth.
+A relaxation that may mix these ways is far looser than any of them. The tree of ways is searched best bound first: a
+job at a time is held to one way, and where all are, the program is solved. Every plan is in one of the ways, so the
+largest bound of those left is a bound.
+
+A way is solved in three steps, each only where the one before leaves a gap: gangs in whole, replicas split (a small
+program, and a far better bound than the relaxation's); whole replicas slot by slot; all at once from there.
+It knows the program's columns, not what they are worth.
 """
 
 from __future__ import annotations
 
+import heapq
 import time
-from dataclasses import replace
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 
 from eke.cost import FloatArray
-from eke.plan import solve
+from eke.plan import slots, solve
 from eke.plan.program import Bools, Program
-from eke.plan.solve import Outcome, Relaxed
+from eke.plan.solve import Bounds, Outcome, Relaxation, Relaxed
 
-MOST = 64
-"""Beyond so many combinations all jobs are laid out in the same way, and the bound is that of the mixed relaxation."""
-
-Bounds = tuple[FloatArray, FloatArray]
+WAYS = tuple((moves, joins) for joins in (True, False) for moves in (False, True))
+GANGS = 0.25
+"""Share of the gap that the program of whole gangs may leave."""
+AT_ONCE = 20_000
+"""With more whole columns than this, all at once is not tried."""
 
 
 def optimise(
     program: Program, objective: FloatArray, bounds: Bounds, *, seconds: float = 5.0, gap: float = 2e-3
 ) -> Outcome:
-    """Maximise `objective` over every way training may be laid out."""
-    ways = _ways(program, bounds)
-    if len(ways) < 2:
-        return solve.optimise(program, objective, bounds, seconds=seconds, gap=gap)
-    whole = solve.relax(program, objective, bounds)
+    """Maximise `objective` over every way training may be laid out, in `seconds` of CPU time or a little more."""
+    until = time.process_time() + seconds
+    relaxation = Relaxation(program, objective)
+    whole = relaxation.under(bounds)
     if whole.value is None:
         return Outcome(None, -np.inf, -np.inf, whole, proven=True)
-    jobs = len(_jobs(program))
-    complete = len(ways) == 4**jobs or jobs == 1
-    until = time.perf_counter() + seconds
-    posed = [(solve.relax(program, objective, (bounds[0], u)), u) for u in ways]
-    return _best(program, objective, bounds[0], sorted(posed, key=_value, reverse=True), whole, until, gap, complete)
-
-
-def _value(way: tuple[Relaxed, FloatArray]) -> float:
-    return -np.inf if way[0].value is None else way[0].value
-
-
-def _best(
-    program: Program, objective: FloatArray, lower: FloatArray, ways: list[tuple[Relaxed, FloatArray]], whole: Relaxed,
-    until: float, gap: float, complete: bool,
-) -> Outcome:  # fmt: skip
-    """The best way; one whose relaxation is no better than what is found is not solved."""
-    best: Outcome | None = None
-    bound, proven = -np.inf, True
-    for n, (relaxed, upper) in enumerate(ways):
-        if relaxed.value is None:
-            continue
-        if (
-            best is not None
-            and best.x is not None
-            and relaxed.value <= best.value * (1 + np.sign(best.value) * gap / 4)
-        ):
+    jobs = _jobs(program)
+    order = count()
+    left: list[tuple[float, int, int, Relaxed, FloatArray]] = [(-whole.value, next(order), 0, whole, bounds[1])]
+    best, bound, proven = Outcome(None, -np.inf, -np.inf, whole), -np.inf, True
+    while left:
+        _, _, depth, relaxed, upper = heapq.heappop(left)
+        assert relaxed.value is not None
+        if best.x is not None and relaxed.value <= best.value + _slack(best.value, gap / 4):
             bound = max(bound, relaxed.value)
             continue
-        left = max(0.5, (until - time.perf_counter()) * (0.6 if n + 1 < len(ways) else 1.0))
-        found = solve.optimise(program, objective, (lower, upper), seconds=left, gap=gap)
+        if depth < len(jobs):
+            for way in _held(program, jobs[depth], upper):
+                held = relaxation.under((bounds[0], way))
+                if held.value is not None:
+                    heapq.heappush(left, (-held.value, next(order), depth + 1, held, way))
+            continue
+        found = _solved(program, objective, (bounds[0], upper), relaxed, max(0.5, until - time.process_time()), gap)
         proven &= found.proven or found.x is not None
         bound = max(bound, found.bound)
-        if found.x is not None and (best is None or found.value > best.value):
+        if found.x is not None and (best.x is None or found.value > best.value):
             best = found
-    bound = min(whole.value if whole.value is not None else np.inf, bound if complete else np.inf)
-    if best is None:
-        return Outcome(None, -np.inf, bound, whole, proven=proven and complete)
-    return replace(best, bound=bound, relaxed=whole)
+    return replace(best, bound=min(whole.value, bound), relaxed=whole, proven=best.x is None and proven)
 
 
-def _jobs(program: Program) -> dict[str, Bools]:
-    """Run columns of each training job."""
-    recipes = program.problem.recipes
-    names = np.array([recipes[i].workload if recipes[i].kind == "train" else "" for i in program.runs.recipe])
-    return {name: names == name for name in dict.fromkeys(names.tolist()) if name}
+def _slack(value: float, gap: float) -> float:
+    return abs(value) * gap
 
 
-def _ways(program: Program, bounds: Bounds) -> list[FloatArray]:
-    """Upper bounds of the columns, one array for each way."""
-    runs, jobs = program.runs, _jobs(program)
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Run columns of one job, by the way they belong to."""
+
+    of_way: dict[tuple[bool, bool], Bools]
+
+
+def _jobs(program: Program) -> list[_Job]:
+    """Training jobs that may be laid out in more than one way."""
+    runs, recipes = program.runs, program.problem.recipes
     moving = runs.slot >= 0
-    joint = np.array([bool(program.problem.recipes[i].joint) for i in runs.recipe], dtype=bool)
-    if not jobs or not ((moving | joint) & np.any(list(jobs.values()), axis=0)).any():
-        return [bounds[1]]
-    modes = [(m, j) for m in (False, True) for j in (False, True)]
-    combined = (
-        list(product(modes, repeat=len(jobs))) if 4 ** len(jobs) <= MOST else [(mode,) * len(jobs) for mode in modes]
-    )
-    ways = []
-    for choice in combined:
-        upper = bounds[1].copy()
-        for mine, (moves, joins) in zip(jobs.values(), choice, strict=True):
-            upper[runs.at[mine & ((moving != moves) | (joint != joins))]] = 0.0
-        ways.append(upper)
-    return ways
+    joint = np.array([bool(r.joint) for r in recipes], dtype=bool)[runs.recipe]
+    names = np.array([r.workload if r.kind == "train" else "" for r in recipes])[runs.recipe]
+    jobs = []
+    for name in sorted(set(names.tolist()) - {""}):
+        of_way = {(m, j): (names == name) & (moving == m) & (joint == j) for m, j in WAYS}
+        jobs.append(_Job({way: mine for way, mine in of_way.items() if mine.any()}))
+    return [job for job in jobs if len(job.of_way) > 1]
+
+
+def _held(program: Program, job: _Job, upper: FloatArray) -> list[FloatArray]:
+    """Upper bounds of columns, one array for each way the job may be laid out."""
+    held = []
+    for way in job.of_way:
+        mine = upper.copy()
+        for other, columns in job.of_way.items():
+            if other != way:
+                mine[program.runs.at[columns]] = 0.0
+        held.append(mine)
+    return held
+
+
+def _solved(
+    program: Program, objective: FloatArray, bounds: Bounds, relaxed: Relaxed, seconds: float, gap: float
+) -> Outcome:
+    """The best of one way."""
+    assert relaxed.value is not None
+    gangs = np.zeros(len(program.lower), dtype=bool)
+    gangs[program.runs.at[program.runs.gang]] = True
+    gangs[list(program.started.values())] = True
+    split, value, bound = relaxed.x, relaxed.value, relaxed.value
+    if np.abs(split[gangs] - np.round(split[gangs])).max(initial=0.0) > 1e-6:
+        found = solve.search(program, objective, bounds, gangs, seconds=seconds, gap=gap * GANGS)
+        bound = min(bound, found.bound)
+        if found.x is None:
+            return Outcome(None, -np.inf, bound, relaxed, proven=found.exhausted)
+        split = found.x
+    x = slots.whole(program, objective, bounds, split, relaxed, gap)
+    value = -np.inf if x is None else float(objective @ x)
+    if x is not None and bound - value <= _slack(value, gap):
+        return Outcome(x, value, bound, relaxed)
+    if x is not None and int((program.integer & (bounds[1] > bounds[0])).sum()) > AT_ONCE:
+        return Outcome(x, value, bound, relaxed)
+    found_all = solve.optimise(program, objective, bounds, seconds=seconds, gap=gap, relaxed=relaxed, start=x)
+    if found_all.x is None and x is not None:
+        return Outcome(x, value, bound, relaxed)
+    return replace(found_all, bound=min(bound, found_all.bound))

@@ -23,7 +23,7 @@ chips are worth."""
 Progress = Callable[[str], None]
 
 SECONDS = 6.0
-"""Time the integer program may take; it stops earlier at `GAP`."""
+"""CPU time the integer program may take; it stops earlier at `GAP`."""
 GAP = 2e-3
 TIE = 1e-4
 """Share of the objective that using every chip would cost: enough to prefer fewer chips between equal plans."""
@@ -38,7 +38,7 @@ def make(
         scenario: what is owned and owed.
         best_effort: when not all promises can be kept, plan what can be reached, by priority, instead of nothing.
         progress: told in a few words what is being done.
-        seconds: for the integer program.
+        seconds: of CPU time, for the integer program.
     """
     say = progress or (lambda _: None)
     began = time.perf_counter()
@@ -66,7 +66,7 @@ def make(
             goal = aim(built)
             outcome = effort.optimise(built, goal.combined, seconds)
     if outcome.x is not None:
-        outcome = replace(outcome, x=steady.settle(built, goal.primary, outcome.x, seconds / 3))
+        outcome = replace(outcome, x=steady.settle(built, goal.primary, outcome.x))
     solved = time.perf_counter()
     took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
     prices = (
@@ -83,8 +83,8 @@ class Aim:
 
     Attributes:
         primary: the scenario's objective, in `unit`; `sign` -1 where less is better.
-        combined: the same less a little for each chip used.
-        tie: what one chip used all day costs in `combined`.
+        combined: the same less a little for each chip used, a strong one counting for more.
+        tie: the most that one chip used all day costs in `combined`.
         promises: workloads whose promise must be kept.
     """
 
@@ -115,7 +115,7 @@ def aim(built: Program) -> Aim:
     chips = sum(n / problem.per_chip[p] for p, n in problem.units.items())
     scale = solve.relax(built, primary, built.promised(promises)).value
     tie = TIE * (abs(scale) if scale else 1.0) / max(chips, 1.0)
-    return Aim(problem.goal, unit, sign, primary, primary - tie * built.used, tie, promises)
+    return Aim(problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises)
 
 
 def measured(fleet: Fleet) -> Fleet:

@@ -77,6 +77,7 @@ class Columns:
     recipe: IntArray
     slot: IntArray
     at: IntArray  # column in the program
+    gang: Bools  # of a training job
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,9 @@ def _runs(sheet: _Sheet, problem: Problem) -> Columns:
         slot += spans
         most += [min(1.0, whole) if r.kind == "train" else whole] * len(spans)
     at = sheet.column(len(recipe), np.array(most), integer=True)
-    return Columns(np.array(recipe, dtype=np.int64), np.array(slot, dtype=np.int64), at)
+    trains = np.array([r.kind == "train" for r in problem.recipes], dtype=bool)
+    which = np.array(recipe, dtype=np.int64)
+    return Columns(which, np.array(slot, dtype=np.int64), at, trains[which])
 
 
 def _serve(

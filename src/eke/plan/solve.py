@@ -1,4 +1,4 @@
-"""Solves a program: the relaxation first, then the integer program on the columns that can matter, then the bound.
+"""Solves a program: its relaxation, the integer program on the columns that can matter, and the bound.
 
 The only file that touches HiGHS. It knows rows and columns; not what they mean.
 
@@ -6,21 +6,43 @@ Bound. Let L be the relaxation's value and r_k ≥ 0 what one unit of an integer
 costs there at least (its reduced cost). A plan that uses a column left out of the integer program reaches at most L -
 min r_k; one that does not reaches at most the integer program's own bound B. So no plan at all exceeds max(B, L - min
 r_k), nor L.
+
+Limits are CPU seconds of this process, not time on the clock: a busy machine takes longer and finds the same plan.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import highspy
 import numpy as np
 
-from eke.cost import FloatArray
+from eke.cost import FloatArray, IntArray
 from eke.plan.program import Bools, Program
 
 KEPT = 1500
 """Integer columns kept for the integer program: those of least reduced cost."""
+
+Bounds = tuple[FloatArray, FloatArray]
+
+
+class Rows(Protocol):
+    """What is solved: bounds of columns and rows, and entries in coordinate form."""
+
+    @property
+    def lower(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def row_lower(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def row_upper(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def rows(self) -> IntArray: ...  # noqa: D102
+    @property
+    def columns(self) -> IntArray: ...  # noqa: D102
+    @property
+    def entries(self) -> FloatArray: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +53,9 @@ class Relaxed:
     x: FloatArray
     row_dual: FloatArray
     reduced: FloatArray
+
+
+NOTHING = Relaxed(None, np.zeros(0), np.zeros(0), np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +74,60 @@ class Outcome:
     proven: bool = False
 
 
-def relax(program: Program, objective: FloatArray, bounds: tuple[FloatArray, FloatArray]) -> Relaxed:
+class Relaxation:
+    """One program's relaxation, solved again and again under other column bounds, each time from where it was."""
+
+    def __init__(self, program: Rows, objective: FloatArray) -> None:
+        n = len(objective)
+        self._solver = _model(program, objective, (np.zeros(n), np.zeros(n)), np.zeros(n, dtype=bool))
+        self._all = np.arange(n, dtype=np.int32)
+
+    def under(self, bounds: Bounds) -> Relaxed:
+        """The best solution with all columns continuous."""
+        h = self._solver
+        h.changeColsBounds(len(self._all), self._all, bounds[0], bounds[1])
+        h.run()
+        if h.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            return NOTHING
+        s, value = h.getSolution(), float(h.getInfo().objective_function_value)
+        return Relaxed(value, np.array(s.col_value), np.array(s.row_dual), np.array(s.col_dual))
+
+
+def relax(program: Rows, objective: FloatArray, bounds: Bounds) -> Relaxed:
     """Maximise `objective` with all columns continuous."""
-    h = _model(program, objective, bounds, np.zeros(len(objective), dtype=bool))
-    h.run()
-    if h.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-        none = np.zeros(0)
-        return Relaxed(None, none, none, none)
-    s = h.getSolution()
-    return Relaxed(
-        float(h.getInfo().objective_function_value), np.array(s.col_value), np.array(s.row_dual), np.array(s.col_dual)
-    )
+    return Relaxation(program, objective).under(bounds)
 
 
 def optimise(
-    program: Program, objective: FloatArray, bounds: tuple[FloatArray, FloatArray], *, seconds: float = 5.0,
-    gap: float = 2e-3,
+    program: Program, objective: FloatArray, bounds: Bounds, *, seconds: float = 5.0, gap: float = 2e-3,
+    relaxed: Relaxed | None = None, start: FloatArray | None = None,
 ) -> Outcome:  # fmt: skip
-    """Maximise `objective` in whole replicas, to within `gap` if `seconds` allow."""
-    relaxed = relax(program, objective, bounds)
+    """Maximise `objective` in whole replicas, to within `gap` if `seconds` allow.
+
+    Args:
+        program: what is solved.
+        objective: what is maximised.
+        bounds: of columns.
+        seconds: CPU time.
+        gap: relative.
+        relaxed: the relaxation under `bounds`, where it is known.
+        start: a whole solution to improve on.
+    """
+    relaxed = relaxed or relax(program, objective, bounds)
     if relaxed.value is None:
         return Outcome(None, -np.inf, -np.inf, relaxed, proven=True)
     cost = np.maximum(-relaxed.reduced, 0.0)
     left_out = _left_out(program.integer & (bounds[1] > bounds[0]), relaxed, cost)
+    if start is not None:
+        left_out &= start < 0.5
     upper = np.where(left_out, bounds[0], bounds[1])
-    x, value, bound, exhausted = _search(program, objective, (bounds[0], upper), seconds, gap)
-    if x is None and left_out.any():
+    found = search(program, objective, (bounds[0], upper), program.integer, seconds=seconds, gap=gap, start=start)
+    if found.x is None and left_out.any():
         left_out[:] = False
-        x, value, bound, exhausted = _search(program, objective, bounds, seconds, gap)
+        found = search(program, objective, bounds, program.integer, seconds=seconds, gap=gap)
     outside = relaxed.value - float(cost[left_out].min()) if left_out.any() else -np.inf
-    return Outcome(x, value, min(relaxed.value, max(bound, outside)), relaxed, proven=x is None and exhausted)
+    bound = min(relaxed.value, max(found.bound, outside))
+    return Outcome(found.x, found.value, bound, relaxed, proven=found.x is None and found.exhausted)
 
 
 def _left_out(free: Bools, relaxed: Relaxed, cost: FloatArray) -> Bools:
@@ -91,25 +140,48 @@ def _left_out(free: Bools, relaxed: Relaxed, cost: FloatArray) -> Bools:
     return left_out
 
 
-def _search(
-    program: Program, objective: FloatArray, bounds: tuple[FloatArray, FloatArray], seconds: float, gap: float
-) -> tuple[FloatArray | None, float, float, bool]:
+@dataclass(frozen=True, slots=True)
+class Found:
     """Whole solution (or None), its value, the bound of the search, and whether the search ended by itself."""
-    h = _model(program, objective, bounds, program.integer)
-    h.setOptionValue("time_limit", seconds)
+
+    x: FloatArray | None
+    value: float
+    bound: float
+    exhausted: bool
+
+
+def search(
+    program: Rows, objective: FloatArray, bounds: Bounds, integer: Bools, *, seconds: float, gap: float,
+    slack: float = 0.0, start: FloatArray | None = None,
+) -> Found:  # fmt: skip
+    """Maximise with the columns in `integer` whole: to within `gap` of the value or `slack` in all."""
+    h = _model(program, objective, bounds, integer)
     h.setOptionValue("mip_rel_gap", gap)
+    h.setOptionValue("mip_abs_gap", max(slack, 1e-9))
+    if start is not None:
+        given = highspy.HighsSolution()
+        given.col_value = start.tolist()
+        h.setSolution(given)
+    until = time.process_time() + seconds
+
+    def stop(event: Any) -> None:
+        if time.process_time() > until:
+            event.interrupt()
+
+    h.cbMipInterrupt.subscribe(stop)
     h.run()
     info, status = h.getInfo(), h.getModelStatus()
     if status == highspy.HighsModelStatus.kInfeasible:
-        return None, -np.inf, -np.inf, True
+        return Found(None, -np.inf, -np.inf, exhausted=True)
     if info.primal_solution_status != 2:  # kSolutionStatusFeasible
-        return None, -np.inf, np.inf, False
+        return Found(None, -np.inf, np.inf, exhausted=False)
     x = np.array(h.getSolution().col_value)
-    x[program.integer] = np.round(x[program.integer])
-    return x, float(objective @ x), float(info.mip_dual_bound) if program.integer.any() else float(objective @ x), True
+    x[integer] = np.round(x[integer])
+    value = float(objective @ x)
+    return Found(x, value, float(info.mip_dual_bound) if integer.any() else value, exhausted=True)
 
 
-def _model(program: Program, objective: FloatArray, bounds: tuple[FloatArray, FloatArray], integer: Bools) -> Any:
+def _model(program: Rows, objective: FloatArray, bounds: Bounds, integer: Bools) -> Any:
     order = np.lexsort((program.rows, program.columns))
     n, m = len(program.lower), len(program.row_lower)
     lp = highspy.HighsLp()

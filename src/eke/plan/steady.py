@@ -1,8 +1,7 @@
-"""The same promises and objective, told simply: few recipes, the same ones all day, no chip in use that need not be.
+"""The same promises and objective, told simply: piles are worked off evenly, no chip in use that need not be.
 
-The solver stops when a better objective is no longer possible; among the many plans that reach it, this picks one that
-a person would. With training fixed, a relaxation with one more column v[r] ≥ x[r,t] for each recipe finds those whose
-peaks cost the fewest chips; on these alone the integer program is small. It changes neither objective nor promises.
+Services already run few recipes all day (`slots`). A pile may be worked off at any time, so that many solutions are
+equally good; of these the one is taken whose highest number of replicas is least. Nothing else is touched.
 """
 
 from __future__ import annotations
@@ -13,65 +12,44 @@ import numpy as np
 
 from eke.cost import FloatArray
 from eke.plan import solve
-from eke.plan.program import Bools, Program
+from eke.plan.part import Part, part
+from eke.plan.program import Program
 
 NIGHT = 0.2
 """Weight of chips in use beside chips at a recipe's peak."""
+SECONDS, GAP = 1.0, 1e-2
+"""CPU seconds, and share of its chips that may be wasted."""
 
 
-def settle(program: Program, primary: FloatArray, x: FloatArray, seconds: float) -> FloatArray:
-    """A plan like `x` with few recipes; `x` itself when none is found in time."""
-    lower, upper = _held(program, x)
-    gang = _gangs(program)
-    runs = program.runs
-    wide, objective = _peaks(program, gang)
-    more = len(wide.lower) - len(program.lower)
-    relaxed = solve.relax(wide, objective, (np.append(lower, np.zeros(more)), np.append(upper, np.full(more, np.inf))))
-    if relaxed.value is None:
+def settle(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
+    """A plan like `x` in which piles are worked off evenly; `x` itself when none is found in time."""
+    runs, problem = program.runs, program.problem
+    piles = np.array([r.kind == "batch" for r in problem.recipes], dtype=bool)[runs.recipe]
+    at, recipe = runs.at[piles], runs.recipe[piles]
+    if not len(at) or primary[at].any():
         return x
-    chosen = {int(r) for r in runs.recipe[~gang & (relaxed.x[runs.at] > 1e-6)]}
-    for_upper = upper.copy()
-    for_upper[runs.at[~gang & ~np.isin(runs.recipe, list(chosen))]] = 0.0
-    again = solve.optimise(program, -program.spared, (lower, for_upper), seconds=seconds, gap=5e-3)
-    if again.x is None:
+    posed = part(program, (program.lower, program.upper), x, at)
+    kinds, kind = np.unique(recipe, return_inverse=True)
+    wide = _peaks(posed, kind, len(kinds))
+    chips = np.array([problem.spared(problem.recipes[i]) for i in kinds])
+    objective = np.append(-NIGHT * program.spared[at], -chips)
+    integer = np.ones(len(objective), dtype=bool)
+    found = solve.search(wide, objective, (wide.lower, wide.upper), integer, seconds=SECONDS, gap=GAP)
+    if found.x is None:
         return x
-    loss = primary @ x - primary @ again.x
-    return again.x if loss <= 1e-6 * abs(primary @ x) + 1e-12 else x
+    settled = x.copy()
+    settled[at] = found.x[: len(at)]
+    return settled
 
 
-def _gangs(program: Program) -> Bools:
-    recipes = program.problem.recipes
-    return np.array([recipes[i].kind == "train" for i in program.runs.recipe], dtype=bool)
-
-
-def _held(program: Program, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Bounds that keep training, what is missing, what is set aside and what runs as they are in `x`."""
-    lower, upper = program.lower.copy(), program.upper.copy()
-    gangs = program.runs.at[_gangs(program)]
-    lower[gangs] = upper[gangs] = x[gangs]
-    for columns in program.missing.values():
-        upper[columns] = np.minimum(upper[columns], x[columns] + 1e-9)
-    for column in program.aside.values():
-        upper[column] = x[column] + 1e-6
-    for column in program.started.values():
-        lower[column] = x[column]
-    return lower, upper
-
-
-def _peaks(program: Program, gang: Bools) -> tuple[Program, FloatArray]:
-    """The program with v[r] ≥ x[r,t], and the objective: chips at the peaks of recipes, and in use."""
-    problem, runs = program.problem, program.runs
-    n, m, r = len(program.lower), len(program.row_lower), len(problem.recipes)
-    at, recipe = runs.at[~gang], runs.recipe[~gang]
-    rows = m + np.arange(len(at))
-    wide = replace(
-        program,
-        lower=np.append(program.lower, np.zeros(r)), upper=np.append(program.upper, np.full(r, np.inf)),
-        integer=np.append(program.integer, np.zeros(r, dtype=bool)),
-        row_lower=np.append(program.row_lower, np.zeros(len(at))),
-        row_upper=np.append(program.row_upper, np.full(len(at), np.inf)),
-        rows=np.concatenate([program.rows, rows, rows]), columns=np.concatenate([program.columns, at, n + recipe]),
-        entries=np.concatenate([program.entries, -np.ones(len(at)), np.ones(len(at))]),
+def _peaks(posed: Part, kind: np.ndarray[tuple[int], np.dtype[np.int64]], kinds: int) -> Part:
+    """The part with one more column v for each kind of recipe, and rows v ≥ x."""
+    n, m = len(posed.at), len(posed.row_of)
+    rows = m + np.arange(n)
+    return replace(
+        posed,
+        lower=np.append(posed.lower, np.zeros(kinds)), upper=np.append(posed.upper, np.full(kinds, np.inf)),
+        row_lower=np.append(posed.row_lower, np.zeros(n)), row_upper=np.append(posed.row_upper, np.full(n, np.inf)),
+        rows=np.concatenate([posed.rows, rows, rows]), columns=np.concatenate([posed.columns, np.arange(n), n + kind]),
+        entries=np.concatenate([posed.entries, -np.ones(n), np.ones(n)]),
     )  # fmt: skip
-    chips = np.array([problem.spared(x) for x in problem.recipes])
-    return wide, np.concatenate([-NIGHT * program.spared, -chips])
