@@ -20,7 +20,8 @@ from eke.cost import CostModel, Layouts, trainers
 from eke.cost.tables import FloatArray
 from eke.cost.trainers import Trainer
 from eke.models.variant import Variant
-from training_rows import Row, architecture, chip, rows
+from training_models import architecture, chip
+from training_rows import Row, rows
 
 SCALE_OUT = {"B200-SXM": 50e9}  # ConnectX-7 at 400 Gb/s in the machines of these tables
 
@@ -86,9 +87,9 @@ def best(row: Row, document: Mapping[str, Any] | None = None) -> Row:
     )
 
 
-def laid_out(document: Mapping[str, Any] | None = None) -> list[Row]:
+def laid_out(document: Mapping[str, Any] | None = None, of: Sequence[Row] | None = None) -> list[Row]:
     """All rows, each with a layout."""
-    return [r if r.stated else best(r, document) for r in rows()]
+    return [r if r.stated else best(r, document) for r in (rows()[0] if of is None else of)]
 
 
 def groups(of: Sequence[Row]) -> list[list[int]]:
@@ -110,6 +111,8 @@ def ratios(of: Sequence[Row], document: Mapping[str, Any] | None = None) -> Floa
 
 def table(of: Sequence[Row], ratio: FloatArray, title: str) -> None:
     """Errors by source."""
+    if not of:
+        return
     print(f"{title:34}{'rows':>5}{'median':>8}{'p90':>7}{'ratio':>7}   worst")
     names = list(dict.fromkeys(r.source for r in of))
     for name in (*names, "all"):
@@ -122,12 +125,32 @@ def table(of: Sequence[Row], ratio: FloatArray, title: str) -> None:
         )
 
 
+def report(files: Sequence[Path] | None = None) -> dict[str, dict[str, float]]:
+    """Errors by source on the rows of `files`, printed; rows that cannot be priced count as errors of 100%."""
+    read, unread = rows(files)
+    of = laid_out(of=read)
+    ratio = ratios(of)
+    table(of, ratio, "training tokens/s of a chip")
+    for why in unread[:10]:
+        print(f"  not read: {why}")
+    out: dict[str, dict[str, float]] = {}
+    for name in ("all", *dict.fromkeys(r.source for r in of)):
+        error = [abs(x - 1) for r, x in zip(of, ratio, strict=True) if name in (r.source, "all")]
+        lost = len(unread) if name == "all" else 0
+        out[name] = {
+            "rows": len(error) + lost,
+            "unpredicted": lost,
+            "median_error": float(np.median([*error, *[1.0] * lost] or [1.0])),
+        }
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", action="store_true", help="every row")
     parser.add_argument("--source", help="rows of one source only")
     parser.add_argument("--fit", action="store_true", help="fit and write the shipped coefficients")
-    parser.add_argument("--held-out", action="store_true", help="leave models out, then chips")
+    parser.add_argument("--held-out", nargs="+", choices=("model", "chip"), default=(), help="leave these out in turn")
     parser.add_argument("--ablate", action="store_true", help="fix each kind of coefficient and fit the rest")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()

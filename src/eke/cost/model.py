@@ -121,7 +121,7 @@ class CostModel:
             global_batch_tokens: tokens of a step over all data ranks.
             precision: of the matrix products; weights and gradients stay in 16 bits.
             recompute: `none`, `selective` (what is cheap) or `full`; None: the least share of layers that fits.
-            sharding: what data ranks share out: `zero1` optimizer state, `zero2` and gradients, `zero3` (FSDP) and weights.
+            sharding: data ranks share out optimizer state (`zero1`), and gradients (`zero2`), and weights (`zero3`).
             context_parallel: ranks that cut each sequence, beside tp, pp and dp.
             virtual_stages: pieces of the model a pipeline rank holds; None: as many as layers allow and engines do.
             frozen: the weights stay as they are (adapters are trained beside them).
