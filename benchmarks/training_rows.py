@@ -61,7 +61,8 @@ def _read(file: Path) -> list[dict[str, str]]:
 
 BRIDGE_MODELS = {
     "LLAMA3_8B": "Llama-3-8B", "LLAMA3_70B": "Llama-3-70B", "LLAMA3.1_405B": "Llama-3.1-405B",
-    "DeepSeekV3": "DeepSeek-V3", "Qwen3_30B_a3B": "Qwen3-30B-A3B", "Qwen3_235B_a22B": "Qwen3-235B-A22B", "GPT OSS 120B": "gpt-oss-120b",
+    "GPT OSS 120B": "gpt-oss-120b", "DeepSeekV3": "DeepSeek-V3", "Qwen3_30B_a3B": "Qwen3-30B-A3B",
+    "Qwen3_235B_a22B": "Qwen3-235B-A22B",
 }  # fmt: skip
 SXM = {"B200": "B200-SXM", "B300": "B300-SXM", "H100": "H100-SXM", "H200": "H200-SXM"}
 BRIDGE_BATCH = 2048  # sequences a step of a row whose cell is malformed: assumed

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eke.cost import CostModel, Layouts, Times, trainers
 from eke.cost.training_job import Recompute, State
 from eke.errors import InputError, UnknownName
+from eke.fleet import catalogue as chips
 from eke.fleet.chip import Chip
 from eke.models.architecture import Architecture
 from eke.models.variant import Variant
@@ -187,3 +188,24 @@ def test_no_choice_beats_the_peak(
         context_parallel=cp,
     )
     assert times.seconds[0] < twice.seconds[0] <= 2 * times.seconds[0] * (1 + 1e-9)
+
+
+def test_shipped_shares_are_shares() -> None:
+    """No fitted share of a chip's products, memory or links exceeds one; times and bytes are not negative."""
+    for name in trainers.read()["chips"]:
+        for family in trainers.families():
+            t = trainers.find(chips.chip(name), family)
+            shares = (
+                *t.gemm.values(),
+                t.memory,
+                t.link_up,
+                t.link_out,
+                t.overlap,
+                t.overlap_tp,
+                t.overlap_ep,
+                t.experts,
+            )
+            assert all(0 <= s <= 1 for s in shares), (name, family)
+            assert all(g * t.framework < 1 for g in t.gemm.values()), (name, family)
+            assert min(t.cast, t.layer_s, t.expert_s, t.step_s, t.straggle, t.score_bytes) >= 0
+            assert 0 < t.spread < 0.5
