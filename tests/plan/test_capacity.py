@@ -85,7 +85,8 @@ def test_late_share_agrees_with_a_simulated_queue(busy: float) -> None:
     # Lindley: wait' = max(0, wait + service - gap), by running minima of the random walk.
     walk = np.concatenate([[0.0], np.cumsum(service[:-1] - gaps[1:])])
     wait = walk - np.minimum.accumulate(walk)
+    known = [np.array([v]) for v in (load.read.mean, load.read.squared, load.samples, rate, tau, t)]
     for deadline in (0.2, 0.5, 1.0, 2.0):
-        said = float(capacity._late(load, np.array([rate]), np.array([tau]), np.array([t]), deadline)[0])
+        said = float(capacity._late(*known, np.array([deadline]))[0])
         seen = float(np.mean(wait + service + t > deadline))
         assert said == pytest.approx(seen, abs=0.04)

@@ -22,11 +22,12 @@ and the tail P(wait > x) = ρ exp(-ρ x / W). Promise: E over P of P(wait > TTFT
 
 Memory. b_q requests of mean length fit, and one of the 99.9th percentile.
 
-It knows one replica; no pool, no demand.
+It knows one replica; no pool, no demand. Loads are worked out together, one row for each pair of load and layout.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -81,8 +82,9 @@ def load(prompt: Distribution, output: Distribution, prefix_hit: float, slo: Slo
     """The load of a workload; a decoding request is met, in the mean, E[O²] / 2 E[O] tokens into its answer."""
     read = Distribution(tuple(max(1.0, v * (1 - prefix_hit)) for v in prompt.values))
     context = prompt.mean + output.squared / (2 * output.mean)
+    at = (np.arange(SAMPLES) * len(read.values)) // SAMPLES
     values = np.array(read.values)
-    samples = values if len(values) <= SAMPLES else values.reshape(SAMPLES, -1).mean(axis=1)
+    samples = values[at] if len(values) % SAMPLES else values.reshape(SAMPLES, -1).mean(axis=1)
     return Load(read, output, context, prompt.quantile(0.999) + output.quantile(0.999), slo, samples)
 
 
@@ -99,89 +101,161 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
+class _Rows:
+    """Pairs of load and layout; all [n]. What nobody promised is endless, and late requests are allowed."""
+
+    layouts: Layouts
+    read: FloatArray  # E[P]
+    squared: FloatArray  # E[P²]
+    variation: FloatArray
+    written: FloatArray  # E[O]
+    context: FloatArray
+    z: FloatArray
+    ttft_s: FloatArray
+    tpot_s: FloatArray
+    late: FloatArray  # share of requests allowed to be late
+    samples: FloatArray  # [n, SAMPLES]
+    room: FloatArray  # requests memory holds
+
+    def take(self, rows: IntArray) -> _Rows:
+        """Some of them, in that order."""
+        return _Rows(take(self.layouts, rows), *(getattr(self, f)[rows] for f in _Rows.__slots__[1:]))
+
+    @property
+    def lanes(self) -> FloatArray:
+        """Parts of a replica that read prompts by themselves."""
+        lanes: FloatArray = (self.layouts.dp * self.layouts.pp).astype(float)
+        return lanes
+
+
+@dataclass(frozen=True, slots=True)
 class _Points:
-    """Working points: rows of layouts with b and C, and what follows. All [m]."""
+    """Working points: rows with b and C, and what follows. All [m]."""
 
     row: IntArray
     b: FloatArray
     chunk: FloatArray
     rate: FloatArray
     tpot_s: FloatArray
-    late: FloatArray  # share of requests whose first token is late
+    tau: FloatArray
+    t: FloatArray
     busy: FloatArray  # ρ
     fits: NDArray[np.bool_]
+    holds: NDArray[np.bool_]
+    slow: FloatArray  # TPOT over the promised one, at least 1
 
 
 def capacity(cost: CostModel, layouts: Layouts, of: Load, chunks: tuple[float, ...] = CHUNKS) -> Capacity:
     """The highest rate of each layout under the promise; where none holds, the rate it can bear, with `holds` False."""
-    n = len(layouts.tp)
-    room = np.where(cost.max_sequences(layouts, of.longest) >= 1, cost.max_sequences(layouts, of.context), 0).astype(
-        float
-    )
+    return capacities(cost, layouts, (of,), chunks, late=True)[0]
+
+
+def capacities(
+    cost: CostModel, layouts: Layouts, loads: Sequence[Load], chunks: tuple[float, ...] = CHUNKS, *, late: bool = False
+) -> list[Capacity]:
+    """The same for several loads at once; without `late` only working points that hold."""
+    return _searched(cost, _rows(cost, layouts, loads), len(loads), chunks, strict=not late)
+
+
+def _searched(cost: CostModel, of: _Rows, loads: int, chunks: tuple[float, ...], *, strict: bool) -> list[Capacity]:
+    """The best points of all rows; with `strict` only such as hold."""
+    n = len(of.read)
     shape = (n, len(IN_FLIGHT), len(chunks))
     row = np.broadcast_to(np.arange(n)[:, None, None], shape).ravel()
     b: FloatArray = np.broadcast_to(IN_FLIGHT[None, :, None], shape).ravel()
     chunk = np.broadcast_to(np.array(chunks), shape).ravel()
-    points = _points(cost, layouts, of, room, row, b, chunk)
+    points = _points(cost, of, row, b, chunk, strict=strict)
     for factors, of_each_chunk in FINER:
         group = (
             points.row * len(chunks) + np.searchsorted(np.array(chunks), points.chunk) if of_each_chunk else points.row
         )
-        found = _best(points, of, group)
+        found = _best(points, group)
         finer = (points.b[found][:, None] * factors[None, :]).ravel()
         row, chunk = np.repeat(points.row[found], len(factors)), np.repeat(points.chunk[found], len(factors))
-        points = _joined(points, _points(cost, layouts, of, room, row, finer, chunk))
-    return _pick(cost, layouts, of, points, n)
+        points = _joined(points, _points(cost, of, row, finer, chunk, strict=strict))
+    return _pick(of, points, loads)
 
 
-def _points(
-    cost: CostModel, layouts: Layouts, of: Load, room: FloatArray, row: IntArray, b: FloatArray, chunk: FloatArray
-) -> _Points:
-    """What happens at the working points that fit memory and read less than a chunk an iteration."""
-    slow = cost.interval[1]
-    read, written = of.read.mean, of.output.mean
-    c = b * read / written
-    b_q = b + of.z * np.sqrt(b)
-    keep = (np.ceil(b_q) <= room[row]) & (c <= BUSY * chunk)
-    row, b, chunk, c, b_q = row[keep], b[keep], chunk[keep], c[keep], b_q[keep]
-    at = take(layouts, row)
-    lanes = (at.dp * at.pp).astype(float)
-    c_q = np.minimum(chunk, c * (1 + of.z * np.sqrt((1 + of.read.variation) * lanes / b)))
-    t = cost.mixed(at, c, b, of.context).seconds * slow
-    t_q = cost.mixed(at, c_q, b_q, of.context).seconds * slow if of.slo else t
-    tau = lanes * cost.mixed(at, chunk, b, of.context).seconds * slow / chunk
-    rate = b / (written * t)
-    busy = rate / lanes * read * tau
-    late = _late(of, rate / lanes, tau, t, of.slo.ttft_s) if of.slo else np.zeros_like(t)
-    return _Points(row, b, chunk, rate, t_q, late, busy, busy <= BUSY)
+def _rows(cost: CostModel, layouts: Layouts, loads: Sequence[Load]) -> _Rows:
+    """Load by load, each with all layouts."""
+    n = len(layouts.tp)
+
+    def column(values: list[float]) -> FloatArray:
+        return np.repeat(np.array(values, dtype=float), n)
+
+    every = take(layouts, np.tile(np.arange(n), len(loads)))
+    context, longest = column([of.context for of in loads]), column([of.longest for of in loads])
+    room = np.where(cost.max_sequences(every, longest) >= 1, cost.max_sequences(every, context), 0).astype(float)
+    return _Rows(
+        every,
+        column([of.read.mean for of in loads]), column([of.read.squared for of in loads]),
+        column([of.read.variation for of in loads]), column([of.output.mean for of in loads]),
+        context, column([of.z for of in loads]),
+        column([of.slo.ttft_s if of.slo else np.inf for of in loads]),
+        column([of.slo.tpot_s if of.slo else np.inf for of in loads]),
+        column([1 - of.slo.percentile / 100 if of.slo else 1.0 for of in loads]),
+        np.repeat(np.array([of.samples for of in loads]), n, axis=0), room,
+    )  # fmt: skip
 
 
-def _late(of: Load, rate: FloatArray, tau: FloatArray, t: FloatArray, ttft_s: FloatArray | float) -> FloatArray:
-    """Share of requests whose first token comes after `ttft_s`: M/G/1 of one lane at `rate` over the prompt lengths.
-    All [...]
+def _points(cost: CostModel, of: _Rows, row: IntArray, b: FloatArray, chunk: FloatArray, *, strict: bool) -> _Points:
+    """What happens at the working points that fit memory and read less than a chunk an iteration.
+
+    With `strict` only at those whose TPOT holds: the rest is not worked out.
     """
-    busy = np.minimum(rate * of.read.mean * tau, 0.999)
-    wait = rate * of.read.squared * tau**2 / (2 * (1 - busy))
-    slack = (ttft_s - t)[..., None] - tau[..., None] * of.samples
-    tail = busy[..., None] * np.exp(-np.maximum(slack, 0.0) * (busy / np.maximum(wait, 1e-12))[..., None])
+    slow = cost.interval[1]
+    c = b * (of.read / of.written)[row]
+    b_q = b + of.z[row] * np.sqrt(b)
+    keep = (np.ceil(b_q) <= of.room[row]) & (c <= BUSY * chunk)
+    row, b, chunk, c, b_q = row[keep], b[keep], chunk[keep], c[keep], b_q[keep]
+    at = of.take(row)
+    lanes = at.lanes
+    c_q = np.minimum(chunk, c * (1 + at.z * np.sqrt((1 + at.variation) * lanes / b)))
+    t_q = cost.mixed(at.layouts, c_q, b_q, at.context).seconds * slow
+    if strict:
+        quick = np.flatnonzero(t_q <= at.tpot_s)
+        row, at = row[quick], at.take(quick)
+        b, chunk, c, t_q, lanes = (v[quick] for v in (b, chunk, c, t_q, lanes))
+    t = cost.mixed(at.layouts, c, b, at.context).seconds * slow
+    tau = lanes * cost.mixed(at.layouts, chunk, b, at.context).seconds * slow / chunk
+    rate = b / (at.written * t)
+    busy = rate / lanes * at.read * tau
+    fits = busy <= BUSY
+    holds = fits & (t_q <= at.tpot_s)
+    # The queue is worked out only where the rest of the promise holds.
+    some = np.flatnonzero(holds)
+    asked = at.take(some)
+    late = _late(asked.read, asked.squared, asked.samples, (rate / lanes)[some], tau[some], t[some], asked.ttft_s)
+    holds[some] = late <= at.late[some] + 1e-9
+    if strict:
+        fits = fits & holds
+    return _Points(row, b, chunk, rate, t_q, tau, t, busy, fits, holds, np.maximum(t_q / at.tpot_s, 1.0))
+
+
+def _late(
+    read: FloatArray, squared: FloatArray, samples: FloatArray, rate: FloatArray, tau: FloatArray, t: FloatArray,
+    ttft_s: FloatArray,
+) -> FloatArray:  # fmt: skip
+    """Share of requests whose first token comes after `ttft_s`: M/G/1 of one lane at `rate` over the prompt lengths.
+
+    Rows are along the first axis; `ttft_s` may have a second one. [n, ...]
+    """
+    further = (slice(None),) + (None,) * (ttft_s.ndim - 1)
+    busy = np.minimum(rate * read * tau, 0.999)
+    wait = rate * squared * tau**2 / (2 * (1 - busy))
+    slack = (ttft_s - t[further])[..., None] - (tau[:, None] * samples)[(*further, slice(None))]
+    steep = (busy / np.maximum(wait, 1e-12))[further]
+    tail = busy[further][..., None] * np.exp(-np.maximum(slack, 0.0) * steep[..., None])
     late: FloatArray = np.where(slack < 0, 1.0, tail).mean(axis=-1)
     return late
 
 
-def _holds(p: _Points, of: Load) -> NDArray[np.bool_]:
-    if of.slo is None:
-        return p.fits
-    return p.fits & (p.tpot_s <= of.slo.tpot_s) & (p.late <= 1 - of.slo.percentile / 100 + 1e-9)
-
-
-def _best(p: _Points, of: Load, group: IntArray) -> IntArray:
+def _best(p: _Points, group: IntArray) -> IntArray:
     """Index of the best point of each group that has any: promise kept before rate, rate before the rest."""
-    holds = _holds(p, of)
     bears = p.fits & (p.busy <= STABLE)
-    slow = np.maximum(p.tpot_s / of.slo.tpot_s, 1.0) if of.slo else np.ones_like(p.rate)
     # Three classes; inside each the highest rate. A point that breaks TPOT counts by how much it breaks it.
     rate = p.rate * (1 - SMALLER * np.log2(p.chunk / CHUNKS[0]))
-    worth = np.where(holds, 1e9 + rate, np.where(bears, 1e3 + rate / slow**4, 0.0))
+    worth = np.where(p.holds, 1e9 + rate, np.where(bears, 1e3 + rate / p.slow**4, 0.0))
     order = np.lexsort((worth, group))
     last = order[np.append(np.diff(group[order]) != 0, True)] if len(order) else order
     return last[worth[last] > 0]
@@ -191,36 +265,35 @@ def _joined(a: _Points, b: _Points) -> _Points:
     return _Points(*(np.concatenate([getattr(a, f), getattr(b, f)]) for f in _Points.__slots__))
 
 
-def _pick(cost: CostModel, layouts: Layouts, of: Load, p: _Points, n: int) -> Capacity:
-    """The best points as columns over layouts, with the TTFT they reach."""
-    picked = _best(p, of, p.row)
+def _pick(of: _Rows, p: _Points, loads: int) -> list[Capacity]:
+    """The best points as columns over layouts, load by load, with the TTFT they reach."""
+    n = len(of.read)
+    picked = _best(p, p.row)
     has = p.row[picked]
     columns = {name: np.zeros(n) for name in ("rate", "in_flight", "chunk", "ttft_s", "tpot_s")}
     holds = np.zeros(n, dtype=bool)
-    columns["rate"][has], columns["in_flight"][has], columns["chunk"][has] = (
-        p.rate[picked],
-        p.b[picked],
-        p.chunk[picked],
-    )
-    columns["tpot_s"][has], holds[has] = p.tpot_s[picked], _holds(p, of)[picked]
-    if of.slo and picked.size:
-        columns["ttft_s"][has] = _ttft(cost, take(layouts, has), of, p.b[picked], p.chunk[picked])
-    return Capacity(**columns, holds=holds)
+    for name, values in (("rate", p.rate), ("in_flight", p.b), ("chunk", p.chunk), ("tpot_s", p.tpot_s)):
+        columns[name][has] = values[picked]
+    holds[has] = p.holds[picked]
+    promised = np.isfinite(of.ttft_s[has])
+    picked, has = picked[promised], has[promised]
+    if picked.size:
+        at = of.take(has)
+        columns["ttft_s"][has] = _ttft(at, p.rate[picked] / at.lanes, p.tau[picked], p.t[picked])
+    each = n // loads
+    return [
+        Capacity(**{k: v[i : i + each] for k, v in columns.items()}, holds=holds[i : i + each])
+        for i in range(0, n, each)
+    ] if each else [Capacity(**columns, holds=holds)] * loads  # fmt: skip
 
 
-def _ttft(cost: CostModel, layouts: Layouts, of: Load, b: FloatArray, chunk: FloatArray) -> FloatArray:
-    """Time to first token at the promised percentile: where the late share crosses 1 - q, to 1%. [n]"""
-    assert of.slo is not None
-    slow = cost.interval[1]
-    t = cost.mixed(layouts, b * of.read.mean / of.output.mean, b, of.context).seconds * slow
-    lanes = (layouts.dp * layouts.pp).astype(float)
-    tau = lanes * cost.mixed(layouts, chunk, b, of.context).seconds * slow / chunk
-    rate, target = b / (of.output.mean * t) / lanes, 1 - of.slo.percentile / 100
+def _ttft(of: _Rows, rate: FloatArray, tau: FloatArray, t: FloatArray) -> FloatArray:
+    """Time to first token at the promised percentile: where the late share crosses what is allowed, to 1%. [n]"""
     low = np.full_like(t, TTFT_RANGE_S[0])
     step = (TTFT_RANGE_S[1] / TTFT_RANGE_S[0]) ** (1 / TTFT_STEPS)
     for _ in range(2):
         tried = low[:, None] * step ** np.arange(TTFT_STEPS + 1)  # [n, steps]
-        late = _late(of, rate[:, None], tau[:, None], t[:, None], tried) > target
+        late = _late(of.read, of.squared, of.samples, rate, tau, t, tried) > of.late[:, None]
         first = np.minimum(late.sum(axis=1), TTFT_STEPS)
         high = tried[np.arange(len(t)), first]
         low, step = high / step, step ** (1 / TTFT_STEPS)

@@ -54,7 +54,8 @@ def added(of: Part, rows: IntArray, upper: FloatArray, value: float) -> Part:
     """The part with one more column from 0 to `upper` for each of `rows`, of entry `value` there."""
     n = len(of.lower)
     return Part(
-        of.at, of.row_of, np.append(of.lower, np.zeros(len(rows))), np.append(of.upper, upper), of.row_lower, of.row_upper,
+        of.at, of.row_of, np.append(of.lower, np.zeros(len(rows))), np.append(of.upper, upper),
+        of.row_lower, of.row_upper,
         np.append(of.rows, rows), np.append(of.columns, np.arange(n, n + len(rows))),
         np.append(of.entries, np.full(len(rows), value)),
     )  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +15,7 @@ from eke.fleet.pool import Fleet
 from eke.plan import assemble, branches, effort, gangs, program, reasons, serving, solve, steady
 from eke.plan.plan import Conflict, Plan
 from eke.plan.program import Problem, Program
-from eke.plan.recipes import Recipe, Site, at, sites, units, units_per_chip
+from eke.plan.recipes import Recipe, Site, sites, units, units_per_chip
 from eke.plan.scenario import Scenario, Serve, Train, Workload
 
 LARGER = 1.25
@@ -130,7 +132,11 @@ def pose(scenario: Scenario, only: tuple[str, ...] | None = None) -> Problem:
     workloads = tuple(w for w in scenario.workloads if only is None or w.name in only)
     places = sites(scenario.fleet.pools)
     room = {p.name: units(p) for p in scenario.fleet.pools}
-    found = [r for w in workloads for site, pools in places for r in _recipes(w, site, pools)]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # array work: it runs side by side
+        found = [r for rs in threads.map(lambda place: _recipes(workloads, *place), places) for r in rs]
+    have = {r.workload for r in found}
+    none = [w for w in workloads if not isinstance(w, Train) and w.name not in have]
+    found += [r for site, pools in places for r in _recipes(none, site, pools, late=True)] if none else []
     found += [r for w in workloads if isinstance(w, Train) for r in _joint(w, scenario.fleet, places, found)]
     recipes = [r for r in found if r.units <= room[r.pool] * (LARGER if r.kind == "train" else 1.0)]
     rates = {w.name: w.traffic.rates for w in workloads if isinstance(w, Serve)}
@@ -157,13 +163,15 @@ def worth(fleet: Fleet) -> dict[str, float]:
     return {name: peak / strongest for name, peak in peaks.items()}
 
 
-def _recipes(workload: Workload, site: Site, pools: tuple[str, ...]) -> list[Recipe]:
-    allowed = [p for p in pools if workload.pools is None or p in workload.pools]
-    if not allowed or site.units < 1:
+def _recipes(workloads: Sequence[Workload], site: Site, pools: tuple[str, ...], *, late: bool = False) -> list[Recipe]:
+    """Recipes of all workloads in pools that are alike; with `late`, ones that break the latency promise."""
+    if site.units < 1:
         return []
+    may = {w.name: [p for p in pools if w.pools is None or p in w.pools] for w in workloads}
     larger = replace(site, units=int(site.units * LARGER))
-    found = gangs.recipes(workload, larger) if isinstance(workload, Train) else serving.recipes(workload, site)
-    return at(found, allowed)
+    found = serving.recipes([w for w in workloads if may[w.name] and not isinstance(w, Train)], site, late=late)
+    found += [r for w in workloads if isinstance(w, Train) and may[w.name] for r in gangs.recipes(w, larger)]
+    return [replace(r, pool=p) for r in found for p in may[r.workload]]
 
 
 def _joint(

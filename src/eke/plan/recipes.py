@@ -155,8 +155,3 @@ def undominated(recipes: Sequence[Recipe], *, by_quality: bool) -> list[Recipe]:
         if r.rate > 0 and not worse:
             kept.append(r)
     return kept
-
-
-def at(recipes: Iterable[Recipe], pools: Iterable[str]) -> list[Recipe]:
-    """The same recipes in each of several like pools."""
-    return [replace(r, pool=p) for p in pools for r in recipes]

@@ -5,7 +5,7 @@ It asks the cost model through `capacity`; it knows no pool's size beyond what f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from math import ceil
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eke.cost import Layouts
+from eke.cost import IntArray
 from eke.errors import UnknownName
 from eke.figures import Precision
 from eke.models.architecture import Architecture
@@ -83,16 +83,31 @@ def _distinct(choice: dict[str, Variant], site: Site) -> dict[str, Variant]:
     return {n: v for n, v in choice.items() if n != spare}
 
 
-def recipes(workload: Serve | Batch, site: Site) -> list[Recipe]:
-    """Every recipe of the workload at a site that no other there replaces; `pool` is left open."""
-    found: list[Recipe] = []
-    for answerer in answerers(workload):
-        table = layouts.serving(answerer.architecture, site)
-        for name, variant in _distinct(allowed(workload, answerer.architecture), site).items():
-            if len(table.tp) and runs(variant, site):
-                found += _of_variant(workload, answerer, name, variant, site, table)
-    enough = max(workload.traffic.rates) if isinstance(workload, Serve) else workload.requests_per_s
-    return _filtered(found, workload.min_quality, enough)
+def recipes(workloads: Sequence[Serve | Batch], site: Site, *, late: bool = False) -> list[Recipe]:
+    """Every recipe of the workloads at a site that no other there replaces; `pool` is left open.
+
+    Workloads that may be answered by the same form of a model are asked about together.
+
+    Args:
+        workloads: what is to be answered.
+        site: where.
+        late: recipes that break the latency promise, instead of those that keep it.
+    """
+    asking: dict[tuple[Architecture, str], list[tuple[Serve | Batch, Answerer]]] = {}
+    for workload in workloads:
+        for answerer in answerers(workload):
+            for name, variant in _distinct(allowed(workload, answerer.architecture), site).items():
+                if runs(variant, site):
+                    asking.setdefault((answerer.architecture, name), []).append((workload, answerer))
+    found: dict[str, list[Recipe]] = {w.name: [] for w in workloads}
+    for (architecture, name), asked in asking.items():
+        for r in _of_variant(asked, name, _variants(architecture)[name], site, late):
+            found[r.workload].append(r)
+    return [r for w in workloads for r in _filtered(found[w.name], w.min_quality, _enough(w))]
+
+
+def _enough(workload: Serve | Batch) -> float:
+    return max(workload.traffic.rates) if isinstance(workload, Serve) else workload.requests_per_s
 
 
 def _filtered(found: Sequence[Recipe], floor: float, enough: float) -> list[Recipe]:
@@ -119,27 +134,38 @@ def _worthwhile(found: list[Recipe], enough: float) -> list[Recipe]:
 
 
 def _of_variant(
-    workload: Serve | Batch, answerer: Answerer, name: str, variant: Variant, site: Site, table: Layouts
-) -> list[Recipe]:
-    """One recipe for each layout in which the variant fits."""
-    cost = site.cost(answerer.architecture, variant, training=False)
-    of = _load(workload, answerer.architecture)
-    got = dynamics.capacity(cost, table, of, LLAMACPP_CHUNKS if site.chip.kind == "cpu" else dynamics.CHUNKS)
-    quality = None if variant.quality is None else variant.quality.value * answerer.quality
-    found = []
-    for i in np.flatnonzero(got.rate > 0).tolist():
-        tp, pp, dp, ep = (int(column[i]) for column in (table.tp, table.pp, table.dp, table.ep))
-        most = max(1, ceil(got.in_flight[i] + of.z * got.in_flight[i] ** 0.5))
-        context = max(of.longest, most * of.context)
-        found.append(
-            Recipe(
+    asked: Sequence[tuple[Serve | Batch, Answerer]], name: str, variant: Variant, site: Site, late: bool
+) -> Iterator[Recipe]:
+    """For each workload and each size, the recipe of the layout that gives most."""
+    architecture = asked[0][1].architecture
+    table = layouts.serving(architecture, site)
+    if not len(table.tp):
+        return
+    cost = site.cost(architecture, variant, training=False)
+    loads = [_load(workload, architecture) for workload, _ in asked]
+    chunks = LLAMACPP_CHUNKS if site.chip.kind == "cpu" else dynamics.CHUNKS
+    for (workload, answerer), of, got in zip(
+        asked, loads, dynamics.capacities(cost, table, loads, chunks, late=late), strict=True
+    ):
+        quality = None if variant.quality is None else variant.quality.value * answerer.quality
+        for i in _largest(got, table.chips):
+            tp, pp, dp, ep = (int(column[i]) for column in (table.tp, table.pp, table.dp, table.ep))
+            most = max(1, ceil(got.in_flight[i] + of.z * got.in_flight[i] ** 0.5))
+            context = max(of.longest, most * of.context)
+            yield Recipe(
                 workload.name, workload.kind, "", answerer.model, name, site.engine(training=False), tp, pp, dp, ep,
                 units=tp * pp * dp, rate=float(got.rate[i]), basis=cost.basis, quality=quality, max_batch=most,
                 chunk=int(got.chunk[i]), context=ceil(context / CONTEXT_STEP) * CONTEXT_STEP,
                 ttft_s=float(got.ttft_s[i]), tpot_s=float(got.tpot_s[i]) if of.slo else 0.0, holds=bool(got.holds[i]),
-            )
-        )  # fmt: skip
-    return found
+            )  # fmt: skip
+
+
+def _largest(got: dynamics.Capacity, units: IntArray) -> list[int]:
+    """Of each size the layout of the highest rate: among those that hold, if any do."""
+    rate = np.where(got.holds, got.rate, 0.0) if got.holds.any() else got.rate
+    order = np.lexsort((-np.arange(len(rate)), rate, units))
+    last = order[np.append(np.diff(units[order]) != 0, True)]
+    return [int(i) for i in last[rate[last] > 0]]
 
 
 def _load(workload: Serve | Batch, architecture: Architecture) -> dynamics.Load:
