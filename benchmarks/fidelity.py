@@ -1,4 +1,6 @@
-"""How far predictions are from published runs: `python benchmarks/fidelity.py [--serving FILE] [--training FILE …] [--json OUT]`.
+"""How far predictions are from published runs.
+
+`python benchmarks/fidelity.py [--serving FILE] [--training FILE …] [--by] [--json OUT]`
 
 Without files: all that lies in `../shared/data/perf` beside the repository. Errors are absolute and relative; rows that
 cannot be priced count as errors of 100%.

@@ -28,14 +28,15 @@ def llama_30b() -> Architecture:
     """LLaMA-30B (Touvron et al. 2023, table 2), which the catalogue does not have."""
     h, wide = 6656, 3 * 6656 * 17920
     attention = Attention("full", 52, 52, 128, 128, parameters=4 * h * h)
-    return Architecture("LLaMA-30B", h, 32000, (Block(60, attention, FeedForward(17920, 3, wide, wide)),), 32000 * h, 32000 * h)
+    block = Block(60, attention, FeedForward(17920, 3, wide, wide))
+    return Architecture("LLaMA-30B", h, 32000, (block,), 32000 * h, 32000 * h)
 
 
 LAYER_MODELS: dict[str, Callable[[], Architecture]] = {
     "llama1_30b": llama_30b,
     "llama2_70b": lambda: models.architecture("Llama-2-70B"),
 }
-PROMPT, CONTEXT = 763, 880  # mean tokens of the trace these layers were measured for: prompts, and prompt plus half an answer
+PROMPT, CONTEXT = 763, 880  # mean tokens of the trace these layers were measured for: prompt; with half an answer
 ENDS = ("head", "engine", "pipeline send")
 
 
@@ -122,11 +123,9 @@ def requests(perf: Path) -> dict[str, Any]:
             "ttft_median_error": float(np.median(abs(ttft / first - 1.0))),
             "tpot_median_error": float(np.median(abs(tpot / each - 1.0))),
         }
-        line = found[file.stem]
-        print(
-            f"requests {file.stem:26} {len(log):4d}  mean TTFT {line['ttft_mean_error']:+.1%}  mean TPOT "
-            f"{line['tpot_mean_error']:+.1%}  a request's: {line['ttft_median_error']:.1%}, {line['tpot_median_error']:.1%}"
-        )
+        shown = {name.replace("_", " "): value for name, value in found[file.stem].items() if name != "rows"}
+        line = "  ".join(f"{name} {value:.1%}" for name, value in shown.items())
+        print(f"requests {file.stem} {len(log)}: {line}")
     return found
 
 
@@ -181,5 +180,3 @@ def _medians(title: str, errors: dict[str, list[float]]) -> dict[str, Any]:
         print(f"  {name:34} {len(some):5d} {np.median(some):7.1%}")
     groups = {name: {"rows": len(some), "median_error": float(np.median(some))} for name, some in errors.items()}
     return {"all": {"rows": len(everything), "median_error": float(np.median(everything))}, **groups}
-
-

@@ -1,8 +1,8 @@
 """Fit the serving coefficients of engines and chips to published runs: `python benchmarks/fit_serving.py [--check]`.
 
 Damped least squares on ln(predicted / measured) of time per output token and time to first token, weighted so that far
-rows count by their distance, not its square, and groups (model, chip, engine, precision) count by the root of their rows.
-Each coefficient is fitted as ln(value / start) with a pull towards its start, so that what the rows do not tell stays put.
+rows count by their distance, not its square, and groups (model, chip, engine, precision) by the root of their rows.
+Each coefficient is fitted as ln(value / guess) with a pull towards the guess: what the rows do not tell stays put.
 """
 
 from __future__ import annotations
@@ -26,36 +26,26 @@ from fidelity import PERF
 from fidelity_serving import Tune, predict
 from serving_rows import Run, read
 
-# Coefficients of every accelerator's kernels, and of every engine family.
 FILE = profile.FITTED
-BLANK = "{format: eke.profile/1, source: guesses, measured: {}, accelerator: {}, chips: {}, engines: {vllm: {}, sglang: {}, trtllm: {}}}\n"
-GENERATION = ("memory", "kernel_s", "experts", "latency_up_s", "link_up", "attention_memory", "attention", "pad_m")
-LEADERS = {
-    "blackwell": "B200-SXM"
-}  # the chip whose name a generation's factors stand under; its relatives find them there
-PROFILES = Path(profile.__file__).parent / "profiles"
-ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as measured
-FAMILIES = ("vllm", "sglang", "trtllm")
+PROFILES = FILE.parent
 HEADER = "# Written by benchmarks/fit_serving.py: coefficients, no measurements. See docs/how-good.md.\n"
-KERNELS = (
-    "pad_m", "pad_n", "pad_k", "attention", "pad_query", "attention_decode", "attention_memory", "ramp_bytes",
-    "elementwise", "experts", "experts_memory", "variety", "link_up", "latency_up_s", "latency_hop_s",
-)  # fmt: skip
+BLANK = (
+    "{format: eke.profile/1, source: guesses, measured: {}, accelerator: {}, chips: {},"
+    " engines: {vllm: {}, sglang: {}, trtllm: {}}}\n"
+)
+FAMILIES = ("vllm", "sglang", "trtllm")
+ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as measured
+
+# What is fitted: for all accelerators, for an engine family, and as factors of a generation of chips. A generation's
+# factors stand under the name of its first chip, where its relatives find them.
+LEADERS = {"blackwell": "B200-SXM"}
+GENERATION = ("memory", "kernel_s", "experts", "latency_up_s", "link_up", "pad_m")
+KERNELS = ("pad_m", "attention", "attention_memory", "experts", "link_up", "latency_up_s", "latency_hop_s")
 ENGINE = (
-    "kernel_s", "step_s", "sequence_s", "request_s", "arrival_s", "turn", "bunching", "settling", "gathering",
-    "serial", "mixing", "handover_s", "routing", "one_shot", "selecting_s",
-    "lockstep", "imbalance", "speculation",
+    "kernel_s", "step_s", "routing", "imbalance", "one_shot", "lockstep", "handover_s",
+    "request_s", "arrival_s", "turn", "bunching", "gathering", "settling", "serial",
 )  # fmt: skip
-AT_MOST = {
-    "mixing": 1.0,
-    "lockstep": 1.0,
-    "attention_memory": 1.0,
-    "attention": 1.0,
-    "link_up": 1.0,
-    "gathering": 1.0,
-    "one_shot": 1.0,
-    "variety": 1.0,
-}
+AT_MOST = dict.fromkeys(("lockstep", "attention_memory", "attention", "link_up", "gathering", "one_shot"), 1.0)
 FAMILY = {"B200-SXM": "blackwell", "GB200": "blackwell", "B300-SXM": "blackwell", "GB300": "blackwell"}
 PULL = 0.15  # weight of a coefficient's distance from its start
 TTFT_WEIGHT = 0.8
@@ -171,7 +161,12 @@ def start() -> dict[Coefficient, float]:
     }
     for family, chip in LEADERS.items():
         factors = shipped["chips"].get(chip, {})
-        found |= {Coefficient(name, family): float(np.log(factors.get(name, 1.0))) for name in GENERATION}
+        twice = _own(chip)  # these factors hold everybody's too
+        found |= {
+            Coefficient(name, family): float(np.log(factors.get(name, 1.0)))
+            - (found.get(Coefficient(name), 0.0) if name in twice and factors else 0.0)
+            for name in GENERATION
+        }
     return found
 
 
@@ -205,15 +200,11 @@ def write(values: Mapping[Coefficient, float], runs: Sequence[Run], spread: Mapp
     }
     document = {
         "format": "eke.profile/1",
-        "source": f"fitted to {len(runs)} published serving runs (aiconfigurator-core 0.12.0, Apache-2.0) by benchmarks/fit_serving.py",
+        "source": f"{len(runs)} published serving runs (aiconfigurator-core 0.12.0, Apache-2.0); benchmarks/fit_serving.py",
         "measured": measured,
         "accelerator": _now(any_engine, values, ""),
         "chips": {
-            chip: {
-                c.name: _round(_factor(c, values, chip))
-                for c in values
-                if c.where == family
-            }
+            chip: {c.name: _round(_factor(c, values, chip)) for c in values if c.where == family}
             for family, chip in LEADERS.items()
         },
         "engines": {
@@ -227,9 +218,15 @@ def write(values: Mapping[Coefficient, float], runs: Sequence[Run], spread: Mapp
 
 def _factor(of: Coefficient, values: Mapping[Coefficient, float], chip: str) -> float:
     """The generation's factor; times everybody's, where the chip's own file says more than the general value."""
-    own = yaml.safe_load((PROFILES / f"{profile.slug(chip)}.yaml").read_text(encoding="utf-8"))["kernels"]
-    everybody = values.get(Coefficient(of.name), 0.0) if of.name in own else 0.0
+    everybody = values.get(Coefficient(of.name), 0.0) if of.name in _own(chip) else 0.0
     return float(np.exp(values[of] + everybody))
+
+
+def _own(chip: str) -> Mapping[str, Any]:
+    """What a chip's own file says."""
+    document: Mapping[str, Any] = yaml.safe_load((PROFILES / f"{profile.slug(chip)}.yaml").read_text(encoding="utf-8"))
+    kernels: Mapping[str, Any] = document["kernels"]
+    return kernels
 
 
 def _now(found: Profile, values: Mapping[Coefficient, float], where: str) -> dict[str, Any]:
@@ -252,11 +249,16 @@ def main() -> None:
     parser.add_argument("--serving", type=Path, default=PERF / "serving_silicon.csv")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--afresh", action="store_true", help="begin at the guesses, not at the shipped coefficients")
-    parser.add_argument("--check", type=Path, help="fit without each model and each chip in turn; residuals to this file")
+    parser.add_argument("--check", type=Path, help="fit without each model and chip in turn; residuals to this file")
+    parser.add_argument("--ablate", action="store_true", help="errors with each coefficient back at its guess")
     asked = parser.parse_args()
     runs = usable(read(asked.serving)[0])
     began = dict.fromkeys(start(), 0.0) if asked.afresh else start()
     print(f"{len(runs)} runs, {len(began)} coefficients", flush=True)
+    if asked.ablate:
+        with guesses():
+            ablate(runs, began)
+        return
     if asked.check:
         with guesses():
             found = held_out(runs, began, asked.rounds)
@@ -307,6 +309,15 @@ def summary(runs: Sequence[Run], found: Mapping[str, FloatArray]) -> None:
         for engine in FAMILIES:
             some = np.abs(away[:n][engines == engine])
             print(f"  80% of {engine} runs within {np.quantile(some, 0.8):.3f} in ln")
+
+
+def ablate(runs: Sequence[Run], values: Mapping[Coefficient, float]) -> None:
+    """Errors with each coefficient put back to its guess, everywhere it holds, and nothing else moved."""
+    n, everything = len(runs), np.arange(len(runs))
+    print(f"{'as fitted':18} {_errors(residuals(runs, values), everything, n)}")
+    for name in dict.fromkeys(c.name for c in values):
+        back = {c: 0.0 if c.name == name else v for c, v in values.items()}
+        print(f"{name:18} {_errors(residuals(runs, back), everything, n)}", flush=True)
 
 
 def usable(runs: Sequence[Run]) -> list[Run]:

@@ -1,8 +1,8 @@
 """Published serving runs as rows the cost model can price: what a file's columns mean. Knows no prediction.
 
 Columns are those of `serving_silicon.csv`. Three things need reading, not only parsing:
-- Where a run names both tensor and expert ranks of its experts, some sources multiplied them into `tp_size` (8 chips with
-  8 expert ranks stand there as 64): chips are the larger of the two numbers, never their product.
+- Where a run names both tensor and expert ranks of its experts, some sources multiplied them into `tp_size` (8 chips
+  with 8 expert ranks stand there as 64): chips are the larger of the two numbers, never their product.
 - `batch_size` is per data rank of attention; the number of clients is in the source column.
 - NVFP4 and MXFP4 mixtures keep attention and shared experts in 16 bits, and the cache in 8, as their configs say.
 """
@@ -27,7 +27,7 @@ Layout = tuple[int, int, int]  # tp, ep, dp of one worker
 # What names add to a model's own, when the catalogue does not know it with them.
 _SUFFIX = re.compile(r"[-_](FP8|NVFP4|FP4|BF16|Instruct|v\d|KV|dynamic|0528)$", re.IGNORECASE)
 # Sources whose requests all have the same lengths; InferenceX draws them from 80-100% of the stated ones.
-FEW, MANY = 4, 2  # engines that decode, where nobody says
+FEW, MANY = 6, 2  # engines that decode, where nobody says
 CLIENTS_A_CHIP = 8  # from here on runs decode with data ranks
 _EQUAL = re.compile(r"(qwen_qwen3|nvidia_|openai_gpt|qwen3_32b)", re.IGNORECASE)
 _CLIENTS = re.compile(r"silicon_concurrency=(\d+)|_c(\d+)_")
@@ -191,7 +191,7 @@ def _is_total(row: Mapping[str, str], apart: bool, chip: Chip) -> bool:
 def _assumed(decode: Worker, clients: int) -> Worker:
     """How a run decodes that does not say with how many engines.
 
-    As runs that do say: with few clients four engines of tensor ranks, with many two of data ranks.
+    As runs that do say: with few clients six engines of tensor ranks, with many two of data ranks.
     """
     tp, ep, dp = decode.layout
     if dp == 1 and clients >= CLIENTS_A_CHIP * FEW * tp:
@@ -200,7 +200,7 @@ def _assumed(decode: Worker, clients: int) -> Worker:
 
 
 def _pools(total: int, clients: int) -> tuple[Worker, Worker]:
-    """Engines that read in fours, and the most eights up to 32 chips that decode: so the same runs are laid out elsewhere.
+    """Engines that read in fours, and the most eights up to 32 chips that decode, as where such runs are laid out.
 
     Few clients: each eight is an engine of its own. Many: all are data ranks of one.
     """
@@ -227,7 +227,8 @@ def variant(row: Mapping[str, str], model: Architecture, chip: Chip) -> Variant:
     stated = f"{row.get('gemm_quant_mode', '')} {row.get('moe_quant_mode', '')} {row.get('precision', '')}"
     if "fp4" in stated or (model.name.startswith("gpt-oss") and model.native_precision == "fp4"):
         wide = 16.0 if model.has_experts else None
-        return Variant("fp4", 4.5, "fp4" if chip.flops.get("fp4") else "bf16", 8.0, None, wide)
+        bits = 4.25 if model.name.startswith("gpt-oss") else 4.5  # MXFP4: a scale for 32 values; NVFP4: for 16
+        return Variant("fp4", bits, "fp4" if chip.flops.get("fp4") else "bf16", 8.0, None, wide)
     if "fp8" in stated:
         return Variant("fp8", 8.0, "fp8", 8.0, None)
     return Variant("bf16", 16.0, "bf16", 16.0, None)

@@ -4,14 +4,18 @@ That is how published serving runs are measured, and how a queue behind a full e
 a fixed circle of customers: how long one waits follows from how many there are, how long a cut takes and how long hair
 grows. Prices of iterations come from the cost model; here is only who waits for whom. Knows no arrival process.
 
-C clients, B of them in flight (the rest wait for room in the cache), b = B/dp on a data rank; prompts of i tokens, answers of o:
+C clients, B of them in flight (the rest wait for room in the cache), b = B/dp on a data rank; prompts of i tokens,
+answers of o, lengths that differ by d of their mean:
 
-    Q = (b - 1) r                 reading everybody else's prompt once; r: what one prompt costs those who decode
-    w = g Q / (Q + s (d + e) o step)     share that waits in line: requests of like length, sent together, end and come back together;
-                                  lengths that differ by d of their mean take them apart, the more the longer they decode
-    tpot = step + (1 - w) Q / o                                prompts that come singly interrupt those who decode
-    ttft = request + arrival B + prefill + turn tpot + k (w + (1 - w) / rounds) Q           those that come together wait
-    ttft + (C - B) / B (ttft + o tpot)                                                      and wait for room, if B < C
+    Q = (b - 1) r                        reading everybody else's prompt once; r: what one costs those who decode
+    w = g Q / (Q + s (d + e) o step)     share of them that stand in line
+    tpot = step + (1 - w) Q / o
+    ttft = request + arrival B + prefill + turn tpot + k (w + (1 - w)/rounds) Q'
+    ttft + (C - B)/B (ttft + o tpot)     who waits for room, if B < C
+
+Requests of like length, sent together, are done together and come back together: they stand in line to be read (w).
+Lengths that differ take them apart, the more the longer they decode; then prompts come singly and interrupt those who
+decode. Q' is Q with prompts read together, as a line is.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 ROUNDS = 10.0
 """Requests a client sends in a published run: the first of them all come at once."""
 
-KEEPING_UP = 1.2  # readers over those just needed, where nobody says how many
+KEEPING_UP = 1.0  # readers over those just needed, where nobody says how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,8 @@ def steady(
         cost: prices of iterations.
         layouts: one replica each.
         clients: requests under way or waiting, over the replica.
-        prompt, output: tokens of each.
+        prompt: tokens of a request.
+        output: tokens of an answer.
         differ: spread of lengths over their mean.
         speculative: whether the model drafts for itself (multi-token prediction).
     """
@@ -110,9 +115,15 @@ def apart(
     with u = S + L - Z.
 
     Args:
-        reader, decoder: prices of each kind of engine. reading, decoding: layout of one engine of each.
-        clients, prompt, output: as in `steady`, over all engines.
-        readers, decoders: how many of each; readers 0: as many as keep up with those who decode.
+        reader: prices of the engines that read.
+        decoder: prices of the engines that decode.
+        reading: layout of one engine that reads.
+        decoding: layout of one engine that decodes.
+        clients: requests under way or waiting, over all engines.
+        prompt: tokens of a request.
+        output: tokens of an answer.
+        readers: how many engines read; 0: as many as keep up with those who decode.
+        decoders: how many decode.
         speculative: whether the model drafts for itself.
     """
     c, i, o, many = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, decoders))

@@ -235,7 +235,8 @@ def _experts(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> Non
     on, to, width = of.on, of.to, f.latent or of.model.hidden
     tokens = t.all * to.expert_dp
     busy = 1.0 + (on.profile.imbalance - 1.0) * (1.0 - 1.0 / to.ep)
-    distinct = np.minimum(touched(tokens * on.profile.variety, f.experts, f.experts_per_token) * busy, f.experts) / to.ep
+    choosing = tokens * on.profile.variety
+    distinct = np.minimum(touched(choosing, f.experts, f.experts_per_token) * busy, f.experts) / to.ep
     m = tokens * f.experts_per_token * busy / to.ep / np.maximum(distinct, 1e-9)
     local = f.intermediate / to.expert_tp
     up_c, up_m = gemm(on, of.rate, m, (f.matrices - 1) * local, width, of.weight_bytes, copies=distinct)

@@ -1,10 +1,10 @@
 """A profile: how much of a chip's peaks is really reached, per chip and engine family. Coefficients, no measurements.
 
-Profiles lie in `profiles/<chip>.yaml`: a `kernels` part (the chip's own: GEMM, memory, links) and an `engines` part
-(what one engine family adds). `profiles/default.yaml` holds the guesses everything starts from, `profiles/serving.yaml`
-what `benchmarks/fit_serving.py` fitted to published serving runs: per engine family, for all accelerators, and factors of
-chip generations. A chip without a file
-borrows that of its `relative`, and that one's relative, and says so: shares of peak carry over, peaks do not.
+Profiles lie in `profiles/<chip>.yaml`: a `kernels` part (the chip's own: GEMM, memory, links, experts).
+`profiles/default.yaml` holds the guesses everything starts from, `profiles/serving.yaml` what
+`benchmarks/fit_serving.py` fitted to published serving runs: for all accelerators, per engine family, and factors of
+chip generations. What a chip's file does not say, that of its `relative` does, and that one's relative: shares of peak
+carry over, peaks do not.
 
 The saturating efficiencies are written as padding, which is the same formula read another way:
 with E the saturated share and h a half-size, `E * x/(x + h)` of the peak on work x costs `(x + h) / (E * peak)`.
@@ -68,7 +68,7 @@ class Profile:
         gathering: share of the line that can form at all; an engine that stops decoding to read makes it form.
         serial: spread that an engine's own order of reading keeps, whatever the lengths.
         speculation: tokens an iteration of speculative decoding yields, over what drafting costs.
-        mixing: share of prompt work that runs beside decodes in one iteration, sharing their weights; the rest stops them.
+        mixing: share of prompt work that runs beside decodes in one iteration; the rest stops them.
         lockstep: share of the other data ranks' prompts that a data rank waits for.
         imbalance: load of the busiest expert rank over the mean, at many ranks.
         overlap: share of gradient traffic that can hide behind the backward pass.

@@ -1,0 +1,78 @@
+"""Who waits for whom when clients send their next request as soon as the last one is answered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from eke.cost import CostModel, Layouts
+from eke.cost.closed_loop import apart, steady
+from eke.fleet.chip import Chip
+from eke.models.architecture import Architecture
+from eke.models.variant import Variant
+
+ENGINES = ("vllm", "sglang", "trtllm")
+
+
+@pytest.fixture(params=ENGINES)
+def cost(request: pytest.FixtureRequest, llama_8b: Architecture, h100: Chip, fp8: Variant) -> CostModel:
+    return CostModel(llama_8b, h100, fp8, engine=request.param)
+
+
+def test_one_client_waits_for_nobody(cost: CostModel) -> None:
+    """Alone, each token takes a decoding step, and the first one the prompt and what the engine adds."""
+    one = Layouts.of(1)
+    seen = steady(cost, one, 1, 2000, 400)
+    assert seen.tpot_s == pytest.approx(cost.decode(one, 1, 2200).seconds)
+    p, prompt = cost.profile, cost.prefill(one, 2000).seconds
+    assert seen.ttft_s == pytest.approx(p.request_s + p.arrival_s + prompt + p.turn * seen.tpot_s)
+
+
+def test_more_clients_never_wait_less(cost: CostModel) -> None:
+    """Both times grow with clients, and throughput does not fall while the cache has room."""
+    clients = np.array([1, 2, 4, 8, 16, 32, 64])
+    seen = steady(cost, Layouts.of(np.ones(7, int)), clients, 1024, 512)
+    assert (np.diff(seen.ttft_s) > 0).all()
+    assert (np.diff(seen.tpot_s) > 0).all()
+    assert (np.diff(clients / (seen.ttft_s + 512 * seen.tpot_s)) > 0).all()
+
+
+def test_who_does_not_fit_stands_outside(cost: CostModel) -> None:
+    """Clients beyond the room in the cache add to the wait, not to the batch."""
+    one = Layouts.of(1)
+    room = int(cost.max_sequences(one, 9000)[0])
+    full, over = (steady(cost, one, many, 8000, 2000) for many in (room, 4 * room))
+    assert over.in_flight == pytest.approx(room)
+    assert over.tpot_s == pytest.approx(full.tpot_s)
+    assert over.ttft_s > full.ttft_s + 2 * 2000 * full.tpot_s
+
+
+def test_requests_of_one_length_stand_in_line(llama_8b: Architecture, h100: Chip, fp8: Variant) -> None:
+    """Under an engine that stops to read, equal lengths move work from each token to the first."""
+    cost = CostModel(llama_8b, h100, fp8, engine="sglang")
+    equal, spread = (steady(cost, Layouts.of(1), 64, 1024, 512, differ=d) for d in (0.0, 0.5))
+    assert equal.ttft_s > spread.ttft_s
+    assert equal.tpot_s < spread.tpot_s
+
+
+def test_drafting_makes_tokens_come_faster(cost: CostModel) -> None:
+    """Speculative decoding divides the time of a token by what an iteration yields."""
+    plain, drafting = (steady(cost, Layouts.of(1), 1, 100, 100, speculative=s) for s in (False, True))
+    assert plain.tpot_s / drafting.tpot_s == pytest.approx(cost.profile.speculation)
+
+
+def test_too_few_readers_bound_the_whole(cost: CostModel) -> None:
+    """With one reader for many clients, throughput is what the reader can read, and the rest is waiting."""
+    one = Layouts.of(1)
+    seen = apart(cost, cost, one, one, 2000, 8000, 50, readers=1, decoders=8)
+    together = np.clip(cost.profile.batched_tokens / 8000, 1.0, None)
+    reads = together / cost.prefill(one, 8000, prompts=together).seconds
+    cycle = seen.ttft_s + 50 * seen.tpot_s
+    assert 2000 / cycle == pytest.approx(reads, rel=0.25)
+
+
+def test_readers_nobody_counts_keep_up(cost: CostModel) -> None:
+    """Where the number of readers is not known, enough are taken that nobody waits longer than with few."""
+    one = Layouts.of(1)
+    unknown, single = (apart(cost, cost, one, one, 500, 4000, 100, readers=r, decoders=4) for r in (0, 1))
+    assert unknown.ttft_s < single.ttft_s

@@ -1,0 +1,75 @@
+"""Benchmarks' reading of published serving runs, and how near predictions come to them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+COLUMNS = (
+    "id,silicon_data_source,backend,backend_version,model_path,system,precision,mode,isl,osl,gemm_quant_mode,"
+    "moe_quant_mode,batch_size,tp_size,pp_size,attention_dp_size,moe_tp_size,moe_ep_size,silicon_ttft_ms,silicon_tpot_ms"
+)
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.delitem(sys.modules, "serving_rows", raising=False)
+    import serving_rows
+
+    return serving_rows
+
+
+def _file(folder: Path, *lines: str) -> Path:
+    file = folder / "runs.csv"
+    file.write_text("\n".join((COLUMNS, *lines)) + "\n", encoding="utf-8")
+    return file
+
+
+def test_multiplied_ranks_are_read_as_chips(rows: ModuleType, tmp_path: Path) -> None:
+    """`tp 64, moe tp 8, moe ep 8` is eight chips with eight expert ranks; with `dp 64`, eight data ranks."""
+    base = "sglang,0.5,deepseek-ai/DeepSeek-R1,h200_sxm,fp8,agg,1024,1024,fp8,fp8_block"
+    runs, unread = rows.read(
+        _file(
+            tmp_path,
+            f"a,silicon_concurrency=32,{base},32,64,1,1,8,8,500,12",
+            f"b,silicon_concurrency=256,{base},4,1,1,64,8,8,900,30",
+        )
+    )
+    assert not unread
+    assert [run.decode.layout for run in runs] == [(8, 8, 1), (1, 8, 8)]
+    assert [run.clients for run in runs] == [32, 256]
+
+
+def test_quantisers_names_find_their_model(rows: ModuleType) -> None:
+    """Suffixes that quantisers add do not hide a model; a model nobody knows is named."""
+    assert rows.find_model("nvidia/Llama-3.1-8B-Instruct-FP8").name == "Llama-3.1-8B"
+    assert rows.find_model("nvidia/DeepSeek-R1-0528-FP4-v2").name.startswith("DeepSeek-R1")
+    with pytest.raises(Exception, match="nothing-9000B"):
+        rows.find_model("nobody/nothing-9000B")
+
+
+def test_rows_that_cannot_be_read_are_counted(rows: ModuleType, tmp_path: Path) -> None:
+    """A row of an unknown model is reported with its id and mode, and does not stop the others."""
+    tail = "h200_sxm,fp8,agg,1024,1024,fp8,fp8,8,1,1,1,1,1,100,10"
+    file = _file(tmp_path, f"x,,vllm,1,nobody/nothing-9000B,{tail}", f"y,,vllm,1,Qwen/Qwen3-32B,{tail}")
+    runs, unread = rows.read(file)
+    assert [run.id for run in runs] == ["y"]
+    assert unread[0].startswith("x (agg)")
+
+
+def test_published_runs_are_met(rows: ModuleType, monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
+    """Median errors on published runs: a token's time 10% (dense and mixtures), the first token's 25%."""
+    monkeypatch.delitem(sys.modules, "fidelity_serving", raising=False)
+    import fidelity_serving
+
+    found = fidelity_serving.report(shared_data / "perf" / "serving_silicon.csv")
+    for kind in ("dense", "moe"):
+        assert found[kind]["tpot_median_error"] < 0.10
+        assert found[kind]["ttft_median_error"] < 0.25
+        assert found[kind]["unpredicted"] == 0
+    assert found["disaggregated"]["tpot_median_error"] < 0.25
