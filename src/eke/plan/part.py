@@ -30,6 +30,14 @@ class Part:
     entries: FloatArray
 
 
+def whole(program: Program) -> Part:
+    """All of a program."""
+    return Part(
+        np.arange(len(program.lower)), np.arange(len(program.row_lower)), program.lower, program.upper,
+        program.row_lower, program.row_upper, program.rows, program.columns, program.entries,
+    )  # fmt: skip
+
+
 def part(program: Program, bounds: tuple[FloatArray, FloatArray], x: FloatArray, at: IntArray) -> Part:
     """The columns `at` and the rows they have a part in, when all other columns stay as in `x`."""
     inside = np.zeros(len(program.lower), dtype=bool)
