@@ -274,7 +274,7 @@ def main() -> None:
 
 
 def held_out(runs: Sequence[Run], began: Mapping[Coefficient, float], rounds: int) -> dict[str, FloatArray]:
-    """ln(predicted / measured) of each run by coefficients that never saw its model, and that never saw its chip. [2n]"""
+    """ln(predicted / measured) of each run by coefficients that never saw its model, or its chip. [2n] each"""
     found = {}
     for what, group in (("model", _maker), ("system", lambda run: run.system)):
         names = np.array([group(run) for run in runs], dtype=object)

@@ -18,7 +18,9 @@ from eke.models.variant import Variant
 SHIPPED = sorted(Path(profile.__file__).parent.joinpath("profiles").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("file", [f for f in SHIPPED if f.stem not in ("default", "serving", "training")], ids=lambda f: f.stem)
+@pytest.mark.parametrize(
+    "file", [f for f in SHIPPED if f.stem not in ("default", "serving", "training")], ids=lambda f: f.stem
+)
 def test_shipped_profiles_say_where_they_come_from(file: Path) -> None:
     """Each is for a chip of the catalogue, under that chip's name, with a source, and complete over the default."""
     document = yaml.safe_load(file.read_text())
