@@ -5,6 +5,7 @@ Verbs import the floors they need when they run, so that `eke --help` answers at
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -62,6 +63,13 @@ def main() -> None:
         _complain(InputError(message, remedy=_help(error)))
     except EkeError as error:
         _complain(error)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        why = "it cannot be read or written" if error.filename else ""
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _complain(EkeError(what, why=why, remedy="check the path and its owner, or set EKE_HOME to a folder you own"))
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
 

@@ -7,15 +7,17 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from eke import home
 from eke.cli.output import page, talk
-from eke.errors import EkeError, FleetChanged, InputError
+from eke.errors import EkeError, FleetChanged, InputError, NotInstalled
 
 if TYPE_CHECKING:
     from eke.plan.plan import Placement, Plan
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 SERVICE = "gateway"
 STANDBY = "-standby"
+PARTS = {"llamacpp": ("xllamacpp", "the embedded engine", "local"), "torch": ("torch", "training", "train")}
+"""By engine of a recipe: the module it needs, what that is, and the extra that brings it."""
 WELCOME = """
 [bold green]running[/]  console  {address}/
          OpenAI   {address}/v1
@@ -48,6 +52,7 @@ def up(
     began = time.monotonic()
     scenario, plan = _planned(target, best_effort)
     folder = home.run(scenario.name)
+    _ready(scenario, plan, folder, port)
     tasks = tasks_of(scenario, plan, folder, port)
     folder.mkdir(parents=True, exist_ok=True)
     plan.write(folder / "plan.json")
@@ -79,6 +84,24 @@ def _planned(target: Path, best_effort: bool) -> tuple[Scenario, Plan]:
     if not plan.placements or not (plan.feasible or best_effort):
         raise EkeError("not every promise can be kept, so nothing is started", remedy="eke up --best-effort")
     return scenario, plan
+
+
+def _ready(scenario: Scenario, plan: Plan, folder: Path, port: int) -> None:
+    """Refuse to start what could not run: an engine or trainer not installed, a run that is up elsewhere."""
+    from eke.runtime import run
+    from eke.runtime.state import State
+
+    for engine in sorted({str(p.recipe["engine"]) for p in plan.placements}):
+        module, part, extra = PARTS.get(engine, ("eke", "", ""))
+        if find_spec(module) is None:
+            raise NotInstalled(part, extra)
+    if folder.exists() and run.controller(folder) is not None:
+        there = next((p.port for p in State(folder).processes() if p.task == SERVICE), port)
+        if there not in (None, port):
+            raise InputError(
+                f"{scenario.name} is up already, at port {there}",
+                remedy=f"use that one, or end it first: eke down {scenario.name}",
+            )
 
 
 def tasks_of(scenario: Scenario, plan: Plan, folder: Path, port: int) -> list[Task]:
@@ -149,7 +172,7 @@ class _Watch:
         for process in processes:
             word = f"{process.status}: {process.error}" if process.status == "backoff" else process.status
             if self._said.get(process.task, "stopped") != word:
-                talk.print(f"  [dim]{time.monotonic() - self._began:6.1f} s[/]  {process.task:<24} {word}")
+                talk.print(f"  [dim]{time.monotonic() - self._began:6.1f} s[/]  {process.task:<24} {escape(word)}")
             self._said[process.task] = word
         expected = [p for p in processes if not p.task.endswith(STANDBY)]
         if not self._welcomed and expected and all(p.status in ("ready", "done") for p in expected):

@@ -82,6 +82,17 @@ class Estimate:
         }
 
 
+def _divides(architecture: Architecture, tp: int) -> None:
+    """Engines cut attention by whole heads."""
+    heads = {b.attention.heads for b in architecture.blocks if b.attention.kind in ("full", "sliding", "mla")}
+    if uneven := sorted(h for h in heads if h % tp):
+        fitting = [n for n in range(1, 2 * tp) if all(h % n == 0 for h in heads)]
+        raise InputError(
+            f"--tp {tp}: {architecture.name} has {uneven[0]} attention heads, and they are not cut",
+            remedy=f"--tp {min(fitting, key=lambda n: abs(n - tp))}",
+        )
+
+
 def serving(
     architecture: Architecture,
     chip: Chip,
@@ -99,6 +110,7 @@ def serving(
         InputError: it does not fit; says what would.
     """
     model = CostModel(architecture, chip, variant, engine=engine)
+    _divides(architecture, int(layouts.tp[0]))
     context = prompt + output
     held = model.serving_memory(layouts, batch, context)
     if not held.fits[0]:

@@ -80,7 +80,8 @@ class CostModel:
     def prefill(self, layouts: Layouts, tokens: ArrayLike, past: ArrayLike = 0, prompts: ArrayLike = 1) -> Times:
         """Time of `prompts` equal prompts, read together, of `tokens` new tokens each after `past` cached ones.
 
-        Every data rank reads such prompts and every pipeline stage is busy: a replica finishes pp*dp*prompts in this time.
+        Every data rank reads such prompts and every pipeline stage is busy: a replica finishes pp*dp*prompts in this
+        time.
         """
         rows = (self._rows(layouts, x) for x in (tokens, past, prompts))
         return serving.prefill(self._pass(layouts), *rows)

@@ -120,7 +120,11 @@ def _share(program: Program, x: FloatArray, recipe: Recipe, slot: int) -> float:
     problem, runs = program.problem, program.runs
     w = next(w for w in problem.workloads if w.name == recipe.workload)
     if isinstance(w, Train):
-        return 1.0
+        parts = [
+            problem.recipes[runs.recipe[k]]
+            for k in np.flatnonzero(((runs.slot == slot) | (runs.slot < 0)) & (x[runs.at] > 0.5))
+        ]
+        return float(recipe.rate / sum(r.rate for r in parts if r.workload == w.name))
     if isinstance(w, Batch):
         return recipe.rate / w.requests_per_s if w.requests_per_s else 0.0
     wanted = float(problem.demand[w.name][slot])
@@ -137,7 +141,7 @@ def _share(program: Program, x: FloatArray, recipe: Recipe, slot: int) -> float:
 
 def _placements(problem: Problem, row: Row) -> list[Placement]:
     r = row.recipe
-    each = r.units / problem.per_chip[r.pool]
+    each = _whole(r.units / problem.per_chip[r.pool])
     capacity: dict[str, float]
     if r.kind == "train":
         capacity = {"tokens_per_s": row.rate * row.replicas}
@@ -152,6 +156,11 @@ def _placements(problem: Problem, row: Row) -> list[Placement]:
         )
         for c in row.classes for slot in problem.slots[c]
     ]  # fmt: skip
+
+
+def _whole(chips: float) -> float:
+    """Whole chips as whole numbers; parts of a CPU stay fractions."""
+    return int(chips) if float(chips).is_integer() else chips
 
 
 def settings(r: Recipe, cpu: bool) -> dict[str, Any]:
@@ -169,7 +178,9 @@ def _objective(program: Program, aim: Aim, outcome: Outcome, x: FloatArray | Non
         return Objective(aim.name, aim.unit, None, None, None)
     chips = sum(n / program.problem.per_chip[p] for p, n in program.problem.units.items())
     value = float(aim.primary @ x)
-    bound = max(value, outcome.bound + aim.tie * chips)
+    bound = (
+        max(value, outcome.bound + aim.tie * chips) if aim.primary.any() else value
+    )  # nothing to train: nothing more
     scale = max(abs(value), abs(bound))
     gap = (bound - value) / scale if scale > 1e-12 else 0.0
     return Objective(aim.name, aim.unit, aim.sign * value + 0.0, aim.sign * bound + 0.0, gap)
@@ -185,7 +196,7 @@ def _pools(scenario: Scenario, program: Program, outcome: Outcome, rows: list[Ro
     duals = outcome.relaxed.reduced
     return tuple(
         PoolUse(
-            p.name, p.chip.name, float(p.chips), tuple(used[p.name].tolist()),
+            p.name, p.chip.name, p.chips, tuple(_whole(u) for u in used[p.name].tolist()),
             max(0.0, float(duals[program.aside[p.name]])) * problem.per_chip[p.name] if len(duals) else 0.0, unit,
         )
         for p in scenario.fleet.pools

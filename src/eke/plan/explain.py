@@ -11,7 +11,7 @@ from dataclasses import replace
 from eke.plan.plan import Plan
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
-from eke.plan.scenario import Scenario
+from eke.plan.scenario import Scenario, Serve
 
 NOTABLE = 0.03
 """Share of a pool's chips from which an exception is worth a line."""
@@ -19,7 +19,8 @@ NOTABLE = 0.03
 
 def annotated(plan: Plan, scenario: Scenario, problem: Problem) -> Plan:
     """The plan with its notes."""
-    notes = [*_basis(plan), *(_exceptions(plan, problem) if plan.placements else []), *_spare(plan, scenario, problem)]
+    exceptions = _exceptions(plan, problem) if plan.placements else []
+    notes = [*_basis(plan), *_too_long(scenario), *exceptions, *_spare(plan, scenario, problem)]
     return replace(plan, notes=tuple(notes))
 
 
@@ -32,6 +33,20 @@ def _basis(plan: Plan) -> list[str]:
     if guessed < 0.005:
         return []
     return [f"{guessed:.0%} of the chips in use are planned on guessed speeds, on the slow side of them."]
+
+
+def _too_long(scenario: Scenario) -> list[str]:
+    """Workloads some of whose requests are longer than their model can read."""
+    lines = []
+    for w in scenario.workloads:
+        if isinstance(w, Serve):
+            longest = w.traffic.prompt.quantile(0.99) + w.traffic.output.quantile(0.99)
+            if longest > w.architecture.max_context:
+                lines.append(
+                    f"{w.name}: its longest requests hold {longest:,.0f} tokens, {w.model} at most "
+                    f"{w.architecture.max_context:,}; those would be refused or cut."
+                )
+    return lines
 
 
 def by_kind(plan: Plan) -> dict[str, dict[str, float]]:
@@ -122,7 +137,8 @@ def _spare(plan: Plan, scenario: Scenario, problem: Problem) -> list[str]:
     for p in plan.pools:
         left = problem.units[p.name] / problem.per_chip[p.name] - max(p.used_chips, default=0.0)
         if plan.placements and left > 0.05 * p.chips and p.price <= 1e-12 and scenario.objective != "fewest-chips":
-            lines.append(f"{p.name}: {left:,.0f} chips are idle all day; {_way_in(plan, scenario, p.name)}.")
+            idle = f"{left:,.0f} chips are idle all day, spares for nodes that are down not counted"
+            lines.append(f"{p.name}: {idle}; {_way_in(plan, scenario, p.name)}.")
     return lines
 
 
@@ -132,4 +148,4 @@ def _way_in(plan: Plan, scenario: Scenario, pool: str) -> str:
     training = {p.pool for p in plan.placements if p.kind == "train"}
     if training and pool not in training and not any(pools[t].chip.vendor == pools[pool].chip.vendor for t in training):
         return f"if they can train in step with {', '.join(sorted(training))}, state the link under fleet.links"
-    return "none of these workloads gains from them"
+    return "these workloads do without them"
