@@ -18,7 +18,7 @@ ONE_SHOT_BYTES = 4e6  # where engines go over to two steps
 class Group:
     """Ranks that talk to each other: g [n] ranks, each `stride` [n] chips from the next."""
 
-    __slots__ = ("domains", "inside", "latency", "on", "ranks")
+    __slots__ = ("domains", "inside", "latency", "on", "ranks", "up")
 
     def __init__(self, on: Machine, ranks: IntArray, stride: IntArray | int = 1) -> None:
         p = on.profile
@@ -26,6 +26,8 @@ class Group:
         self.ranks: FloatArray = np.asarray(ranks, dtype=np.float64)
         self.inside: FloatArray = np.clip(on.domain // np.maximum(stride, 1), 1, ranks).astype(np.float64)
         self.domains: FloatArray = np.ceil(self.ranks / self.inside)
+        alone = (p.link_pair or p.link_up) / p.link_up  # two chips have a host's bridge to themselves
+        self.up: FloatArray = on.up * np.where(self.inside == 2, alone, 1.0)
         hops = p.latency_hop_s * np.log2(self.ranks)
         self.latency: FloatArray = (
             (self.inside > 1) * p.latency_up_s + (self.domains > 1) * p.latency_out_s + hops
@@ -34,7 +36,7 @@ class Group:
     def reduce_scatter(self, size: Term) -> tuple[FloatArray, FloatArray]:
         """Each rank begins with `size` bytes and ends with its share of the sum; an all-gather costs the same."""
         m, d = self.inside, self.domains
-        link: FloatArray = size * ((m - 1) / m / self.on.up + (d - 1) / d / m / self.on.out)
+        link: FloatArray = size * ((m - 1) / m / self.up + (d - 1) / d / m / self.on.out)
         return link, self.latency
 
     def all_reduce(self, size: Term) -> tuple[FloatArray, FloatArray]:
@@ -46,12 +48,12 @@ class Group:
         link, latency = self.reduce_scatter(size)
         m = self.inside
         surplus = self.on.profile.one_shot * np.maximum(m - 1.0 - 2.0 * (m - 1.0) / m, 0.0)
-        return 2.0 * link + surplus * size / (1.0 + size / ONE_SHOT_BYTES) / self.on.up, latency
+        return 2.0 * link + surplus * size / (1.0 + size / ONE_SHOT_BYTES) / self.up, latency
 
     def all_to_all(self, size: Term) -> tuple[FloatArray, FloatArray]:
         """Every rank sends `size` bytes, spread evenly over the group; both links work at once."""
         g, m = self.ranks, self.inside
-        slower: FloatArray = np.maximum((m - 1) / g / self.on.up, (g - m) / g / self.on.out)
+        slower: FloatArray = np.maximum((m - 1) / g / self.up, (g - m) / g / self.on.out)
         return size * slower, self.latency
 
 

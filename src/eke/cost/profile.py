@@ -50,7 +50,8 @@ class Profile:
         kernel_s: seconds a kernel costs beyond its work.
         host_s: seconds the host works on a layer, hidden behind the chip where that takes longer; 0 with CUDA graphs.
         step_s, sequence_s: the engine's own seconds per step and per sequence.
-        link_up, link_out: share of link speed reached. latency_up_s, latency_out_s: per collective.
+        link_up, link_out: share of link speed reached; link_pair: by two chips of a domain, if more get less of it.
+        latency_up_s, latency_out_s: per collective.
         latency_hop_s: more for each doubling of the group.
         experts: share of a dense product's rate that grouped products of experts reach, by precision;
             `experts_memory` of its streaming.
@@ -135,6 +136,7 @@ class Profile:
     spread: float
     computes_in: Precision | None = None
     head_bits: float | None = None
+    link_pair: float | None = None
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -246,7 +248,7 @@ def build(values: Mapping[str, Any]) -> Profile:
         InputError: names coefficients that are unknown or missing.
     """
     known = {f.name for f in fields(Profile)}
-    optional = {"computes_in", "head_bits"}
+    optional = {"computes_in", "head_bits", "link_pair"}
     wrong = sorted(set(values) - known) or sorted(known - optional - set(values))
     if wrong:
         raise InputError(f"profile of {values.get('chip', '?')}: {', '.join(wrong)} unknown or missing")

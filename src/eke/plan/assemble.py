@@ -68,7 +68,7 @@ def trim(program: Program, x: FloatArray) -> FloatArray:
         if x[column] < 0.5 or recipe.kind == "train":
             continue
         spare = min((slack[row] / value for row, value in entries[column]), default=0.0)
-        drop = min(x[column], np.floor(spare + 1e-9))
+        drop = max(0.0, min(x[column], np.floor(spare + 1e-9)))
         x[column] -= drop
         for row, value in entries[column]:
             slack[row] -= drop * value
