@@ -106,14 +106,18 @@ def test_a_client_that_hangs_up_pays_for_what_it_got(up: Up) -> None:
 
 
 def test_a_killed_trainer_goes_on_from_its_checkpoint(up: Up) -> None:
-    """Steps follow on one another, none twice and none missing."""
+    """Steps follow on one another, none twice and none missing, and those before the checkpoint are not made again."""
     trainer = up.ready("next-generation")
-    done = losses(up)[-1][0]
+    folder = up.folder / "train" / "next-generation"
+    until("a checkpoint", lambda: list((folder / "checkpoints").glob("step-*")))
+    saved = max(int(p.name.split("-")[1].split(".")[0]) for p in (folder / "checkpoints").glob("step-*"))
+    before, done = dict(losses(up)), losses(up)[-1][0]
     os.kill(trainer, signal.SIGKILL)
     assert up.ready("next-generation", not_pid=trainer) != trainer
-    until("training beyond where it was killed", lambda: losses(up)[-1][0] > done + 1)
-    steps = [step for step, _ in losses(up)]
-    assert steps == list(range(steps[0], steps[0] + len(steps)))
+    until("training beyond where it was killed", lambda: (losses(up) or [(0, 0.0)])[-1][0] > done + 1)
+    after = dict(losses(up))
+    assert list(after) == list(range(1, len(after) + 1))
+    assert {n: loss for n, loss in after.items() if n <= saved} == {n: before[n] for n in before if n <= saved}
 
 
 def test_a_second_up_only_watches(up: Up) -> None:
