@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 from eke.cost import trainers
+from eke.cost.profile import relatives
 from eke.cost.tables import FloatArray
 from fidelity_training import groups, laid_out, predict, ratios, table
 from training_models import chip
@@ -103,7 +104,7 @@ FEW = {
 
 def lenders(row: Row, document: Mapping[str, Any]) -> list[str]:
     """Whose coefficients a row's chip takes, nearest first."""
-    return [n for n in trainers.relatives(chip(row.chip)) if n in document["chips"]]
+    return [n for n in relatives(chip(row.chip)) if n in document["chips"]]
 
 
 def knobs(of: Sequence[Row], document: Mapping[str, Any], without: Sequence[str] = ()) -> list[Knob]:

@@ -16,7 +16,6 @@ from eke import home
 from eke.cli.output import Format, Output, rows_table, show
 from eke.units import show_bytes
 
-EMBEDDED_BYTES = 491_400_064
 PORT = 8400
 
 
@@ -43,12 +42,14 @@ def _package(part: str, package: str, extra: str, what: str) -> Finding:
 
 
 def _home() -> Finding:
+    from eke.models import weights
+
     place = home.home()
     nearest = next(p for p in (place, *place.parents) if p.exists())
     if not os.access(nearest, os.W_OK):
         return Finding("home", "broken", f"{place} cannot be written", "set EKE_HOME to a folder you own")
     free = shutil.disk_usage(nearest).free
-    state = "ok" if free > 3 * EMBEDDED_BYTES else "broken"
+    state = "ok" if free > 3 * weights.find("embedded").bytes else "broken"
     return Finding("home", state, f"{place}, {show_bytes(free)} free", "free 1.5 GB, or set EKE_HOME elsewhere")
 
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-DRAIN_S = 5  # for streams still open when it is asked to stop
-
 
 def serve(
     run: Annotated[str | None, typer.Argument(help="A run, by name or folder; default: the one that is up.")] = None,
@@ -23,10 +21,7 @@ def serve(
 
     folder = _folder(run)
     served = gateway.build(folder, fallback=console.build(folder))
-    uvicorn.run(
-        served, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
-        timeout_graceful_shutdown=DRAIN_S, server_header=False,
-    )  # fmt: skip
+    uvicorn.run(served, host=host, port=port, log_level="warning", **gateway.SERVER)
 
 
 def _folder(run: str | None) -> Path:

@@ -176,7 +176,7 @@ def engines() -> tuple[str, ...]:
     return tuple(sorted(_read(_SHIPPED / "default.yaml")["engines"]))
 
 
-def _relatives(chip: Chip) -> list[str]:
+def relatives(chip: Chip) -> list[str]:
     """`chip` and those it may borrow from, nearest first."""
     names, seen = [chip.name], chip.relative
     while seen and seen not in names:
@@ -199,7 +199,7 @@ def find(chip: Chip, engine: str) -> Profile:
     if engine not in known:
         raise UnknownName("engine family", engine, known, remedy=f"one of {', '.join(sorted(known))}")
     serves = chip.kind != "cpu" and engine in fitted["engines"]
-    names = _relatives(chip)
+    names = relatives(chip)
     line = [profile for profile in map(_shipped, names) if profile is not None]
     values: dict[str, Any] = default["kinds"]["cpu" if chip.kind == "cpu" else "accelerator"] | {"basis": "guessed"}
     if serves:

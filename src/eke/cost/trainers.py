@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
+from eke.cost.profile import relatives
 from eke.cost.tables import Basis
 from eke.errors import InputError, UnknownName
 from eke.figures import Precision
-from eke.fleet import catalogue
 from eke.fleet.chip import Chip
 
 SHIPPED = Path(__file__).parent / "profiles" / "training.yaml"
@@ -152,15 +152,3 @@ def build(values: Mapping[str, Any]) -> Trainer:
     if wrong:
         raise InputError(f"training coefficients: {', '.join(wrong)} unknown or missing")
     return Trainer(**values)
-
-
-def relatives(chip: Chip) -> list[str]:
-    """`chip` and those it may borrow from, nearest first."""
-    names, seen = [chip.name], chip.relative
-    while seen and seen not in names:
-        names.append(seen)
-        try:
-            seen = catalogue.chip(seen).relative
-        except UnknownName:  # an inline chip may name a relative the catalogue lacks
-            break
-    return names
