@@ -46,7 +46,7 @@ def make(
     began = time.perf_counter()
     if scenario.detected:
         say("measuring this machine")
-        scenario = replace(scenario, fleet=measured(scenario.fleet))
+    scenario = ready(scenario)
     say("asking the cost model for recipes")
     problem = pose(scenario)
     asked = time.perf_counter()
@@ -118,6 +118,11 @@ def aim(built: Program) -> Aim:
     scale = solve.relax(built, primary, built.promised(promises)).value
     tie = TIE * (abs(scale) if scale else 1.0) / max(chips, 1.0)
     return Aim(problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises)
+
+
+def ready(scenario: Scenario) -> Scenario:
+    """The scenario with all that must be known before it can be posed."""
+    return replace(scenario, fleet=measured(scenario.fleet)) if scenario.detected else scenario
 
 
 def measured(fleet: Fleet) -> Fleet:
