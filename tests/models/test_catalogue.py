@@ -120,3 +120,29 @@ def test_every_model_of_the_reference_scenarios_is_here(shared_data: Path) -> No
 def test_what_this_machine_runs_is_here(name: str) -> None:
     """The models that `eke up` serves and trains without a hub."""
     assert catalogue.architecture(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("model", "kilobytes"), [("DeepSeek-V3", 70.272), ("Qwen2.5-72B", 327.680), ("Llama-3.1-405B", 516.096)]
+)
+def test_cache_of_a_token_is_as_published(model: str, kilobytes: float) -> None:
+    """KV cache a token in 16 bits: MLA and GQA, arXiv 2505.09343, table 1."""
+    architecture = catalogue.architecture(model)
+    assert 2 * architecture.kv_values(1) == pytest.approx(1e3 * kilobytes)
+    assert 2 * sum(c.layers * c.per_token for c in architecture.caches()) == pytest.approx(1e3 * kilobytes)
+
+
+def test_a_window_bounds_the_cache() -> None:
+    """Mistral-7B keeps 131 kB for each of the last 4,096 tokens and no more."""
+    mistral = catalogue.architecture("Mistral-7B")
+    (cache,) = mistral.caches()
+    assert (cache.layers, cache.window, 2 * cache.layers * cache.per_token) == (32, 4096, 131072)
+    assert mistral.kv_values(32768) == mistral.kv_values(4096) == 4096 * mistral.kv_values(1)
+
+
+def test_a_state_does_not_grow() -> None:
+    """A hybrid keeps its recurrent state from the first token on."""
+    hybrid = catalogue.architecture("Qwen3-Next-80B-A3B-Instruct")
+    state = sum(c.layers * c.state for c in hybrid.caches())
+    assert hybrid.kv_values(0) == state > 0
+    assert hybrid.kv_values(1000) - state == pytest.approx(1000 * (hybrid.kv_values(1) - state))

@@ -42,8 +42,8 @@ def estimate(
     from eke.models import catalogue
 
     architecture = catalogue.architecture(model)
-    on = _chip(chip)
-    form = _variant(architecture, variant)
+    on = chip_of(chip)
+    form = variant_of(architecture, variant)
     layouts = Layouts.of(tp, pp, ep, dp)
     if train:
         found = estimates.training(
@@ -62,7 +62,7 @@ def estimate(
     show(document, rows, output, rows_table(_summary(found)), rows_table(rows))
 
 
-def _chip(name: str) -> Chip:
+def chip_of(name: str) -> Chip:
     """A chip of the catalogue or of this machine; of a CPU, one core (--tp takes several)."""
     from eke.cost import calibrate
     from eke.fleet import catalogue, detect
@@ -71,7 +71,8 @@ def _chip(name: str) -> Chip:
     return calibrate.ensure(on).core() if on.kind == "cpu" else on
 
 
-def _variant(architecture: Architecture, name: str | None) -> Variant:
+def variant_of(architecture: Architecture, name: str | None) -> Variant:
+    """The named form of a model; by default the one it was published in."""
     from eke.errors import UnknownName
     from eke.models.variant import variants
 

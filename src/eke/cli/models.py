@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eke.cli.fit import cache_words, fit
 from eke.cli.output import Format, Output, rows_table, show, talk
 from eke.units import show_bytes, show_count
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from eke.models.weights import Progress as Told
 
 app = typer.Typer(help="What can be run: architectures, variants and weights.", no_args_is_help=True)
+
+app.command("fit")(fit)
 
 CONTEXTS = (4096, 32768, 131072)
 
@@ -34,8 +37,8 @@ def list_models(output: Output = Format.table) -> None:
         {
             "model": r["name"], "size": show_count(r["parameters"]),
             "active": show_count(r["active_parameters"]) if r["experts"] else "",
-            "attention": "+".join(r["attention"]), "KV/token": show_bytes(r["kv_bytes_per_token"]),
-            "in": r["native_precision"],
+            "attention": "+".join(r["attention"]), "in": r["native_precision"],
+            "cache, 16 bits": r["cache"],
         }
         for r in rows
     ]  # fmt: skip
@@ -137,6 +140,7 @@ def _summary(entry: Entry, a: Architecture, fetchable: Any) -> dict[str, Any]:
         "attention": sorted({b.attention.kind for b in a.blocks} - {"none"}),
         "experts": max(b.feed_forward.experts for b in a.blocks),
         "experts_per_token": max(b.feed_forward.experts_per_token for b in a.blocks),
+        "cache": cache_words(a.caches()),
         "kv_bytes_per_token": round(2 * (a.kv_values(far) - a.kv_values(far // 2)) / (far - far // 2)),
         "native_precision": a.native_precision, "max_context": a.max_context, "can_be_fetched": entry.name in fetchable,
     }  # fmt: skip
@@ -163,8 +167,7 @@ def _readable(d: dict[str, Any]) -> list[dict[str, Any]]:
         "published": _published(d["published"]) if d["published"] else None,
         "layers": f"{d['layers']} of width {d['hidden']}, attention {' + '.join(d['attention'])}",
         "experts": f"{d['experts_per_token']} of {d['experts']} a token" if d["experts"] else None,
-        "KV cache, 16 bits": f"{show_bytes(d['kv_bytes_per_token'])} a token in long sequences"
-        + (f"; {kv}" if kv else ""),
+        "cache, 16 bits": d["cache"] + (f"; {kv}" if kv else ""),
         "context": f"{d['max_context']:,} tokens",
         "published in": d["native_precision"],
         "weights": f"eke models fetch {d['name']}" if d["can_be_fetched"] else None,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from eke.cost import fit
 from eke.cost.model import CostModel
 from eke.cost.tables import BOUNDS, Basis, Layouts, Memory, Times
 from eke.errors import InputError
@@ -82,17 +83,6 @@ class Estimate:
         }
 
 
-def _divides(architecture: Architecture, tp: int) -> None:
-    """Engines cut attention by whole heads."""
-    heads = {b.attention.heads for b in architecture.blocks if b.attention.kind in ("full", "sliding", "mla")}
-    if uneven := sorted(h for h in heads if h % tp):
-        fitting = [n for n in range(1, 2 * tp) if all(h % n == 0 for h in heads)]
-        raise InputError(
-            f"--tp {tp}: {architecture.name} has {uneven[0]} attention heads, and they are not cut",
-            remedy=f"--tp {min(fitting, key=lambda n: abs(n - tp))}",
-        )
-
-
 def serving(
     architecture: Architecture,
     chip: Chip,
@@ -110,11 +100,11 @@ def serving(
         InputError: it does not fit; says what would.
     """
     model = CostModel(architecture, chip, variant, engine=engine)
-    _divides(architecture, int(layouts.tp[0]))
+    fit.divides(architecture, int(layouts.tp[0]))
     context = prompt + output
     held = model.serving_memory(layouts, batch, context)
     if not held.fits[0]:
-        raise _too_big(architecture, variant, held, model, _what_fits(model, layouts, context, batch))
+        raise _too_big(architecture, variant, held, model, _what_fits(model, architecture, layouts, context, batch))
     read, step = model.prefill(layouts, prompt), model.decode(layouts, batch, prompt + output / 2)
     ttft, alone = float(read.seconds[0]), float(step.seconds[0])
     lanes = int(layouts.pp[0] * layouts.dp[0])
@@ -150,7 +140,9 @@ def training(
     model = CostModel(architecture, chip, variant, engine=engine)
     step, held = model.training(layouts, micro_batch, sequence, global_batch_tokens, precision)
     if not held.fits[0]:
-        raise _too_big(architecture, variant, held, model, _what_trains(model, layouts, sequence, precision))
+        raise _too_big(
+            architecture, variant, held, model, _what_trains(model, architecture, layouts, sequence, precision)
+        )
     seconds, chips = float(step.seconds[0]), int(layouts.chips[0])
     tokens_per_s = global_batch_tokens / seconds
     flop_per_s = model.training_flop_per_token(sequence) * tokens_per_s
@@ -185,29 +177,26 @@ def _too_big(architecture: Architecture, variant: Variant, held: Memory, model: 
     )
 
 
-def _candidates(layouts: Layouts) -> Layouts:
-    """Layouts with tp and pp in powers of two, fewest chips first, tp before pp."""
-    sizes = [2**i for i in range(8)]
-    pairs = sorted(((t, p) for t in sizes for p in sizes), key=lambda x: (x[0] * x[1], x[1]))
-    tp, pp = (np.array(column) for column in zip(*pairs, strict=True))
-    dp = np.full_like(tp, layouts.dp[0])
-    ep = np.where((tp * dp) % layouts.ep[0] == 0, layouts.ep[0], 1)
-    return Layouts.of(tp, pp, ep, dp)
+def _candidates(model: CostModel, architecture: Architecture, layouts: Layouts) -> Layouts:
+    asked = fit.Question(architecture, model.chip, model.profile.engine, 1, 1)
+    return fit.layouts(asked, dp=int(layouts.dp[0]), ep=int(layouts.ep[0]))
 
 
-def _what_fits(model: CostModel, layouts: Layouts, context: float, batch: int) -> str:
+def _what_fits(model: CostModel, architecture: Architecture, layouts: Layouts, context: float, batch: int) -> str:
     most = int(model.max_sequences(layouts, context)[0])
     if most:
         return f"--batch {most} or less"
-    table = _candidates(layouts)
-    good = model.serving_memory(table, batch, context).fits & (table.tp <= model.domain)
+    table = _candidates(model, architecture, layouts)
+    good = model.serving_memory(table, batch, context).fits
     return _first(table, good, "more memory a chip, a smaller model, or fewer bits (--variant)")
 
 
-def _what_trains(model: CostModel, layouts: Layouts, sequence: float, precision: Precision) -> str:
-    table = _candidates(layouts)
+def _what_trains(
+    model: CostModel, architecture: Architecture, layouts: Layouts, sequence: float, precision: Precision
+) -> str:
+    table = _candidates(model, architecture, layouts)
     _, held = model.training(table, 1, sequence, 1e9, precision)
-    return _first(table, held.fits & (table.tp <= model.domain), "more data ranks (--dp), or a smaller model")
+    return _first(table, held.fits, "more data ranks (--dp), or a smaller model")
 
 
 def _first(table: Layouts, good: np.ndarray[Any, np.dtype[np.bool_]], otherwise: str) -> str:

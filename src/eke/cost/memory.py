@@ -14,22 +14,38 @@ from eke.cost.tables import FloatArray, IntArray, Memory
 UNBOUNDED = 1 << 20  # sequences, where none leaves anything in memory
 
 
-def weight_bytes(of: Pass) -> FloatArray:
-    """Weights per chip. [n]"""
+def weight_parts(of: Pass) -> dict[str, FloatArray]:
+    """Weights per chip, by what they belong to. [n] each"""
     dense, experts = feed_forward_weights(of.model, of.to)
     wide = of.wide_bytes if of.model.architecture.has_experts else of.weight_bytes
-    layers = attention_weights(of.model, of.to) * of.wide_bytes + dense * wide + experts * of.weight_bytes
-    weights: FloatArray = layers * stage_share(of.model, of.to) + ends(of.model, of.to) * of.head_bytes
+    share = stage_share(of.model, of.to)
+    return {
+        "attention weights": attention_weights(of.model, of.to) * of.wide_bytes * share,
+        "feed-forward weights": dense * wide * share,
+        "expert weights": experts * of.weight_bytes * share,
+        "embedding and output weights": ends(of.model, of.to) * of.head_bytes,
+    }
+
+
+def weight_bytes(of: Pass) -> FloatArray:
+    """Weights per chip. [n]"""
+    weights: FloatArray = np.add.reduce(list(weight_parts(of).values()))
     return weights
 
 
-def working_bytes(of: Pass) -> FloatArray:
-    """What the engine holds besides weights and cache: its reserve and the activations of a full iteration. [n]"""
+def activation_bytes(of: Pass) -> FloatArray:
+    """Activations of a full iteration. [n]"""
     p, h = of.on.profile, of.model.hidden
     widest = max(f.shared_intermediate + f.experts_per_token * f.intermediate if f.experts else f.intermediate
                  for _, f in of.model.feed_forward)  # fmt: skip
     values = p.batched_tokens * (6.0 * h + 3.0 * widest / of.to.tp)
-    working: FloatArray = p.reserve_bytes + 2.0 * values
+    activations: FloatArray = 2.0 * values
+    return activations
+
+
+def working_bytes(of: Pass) -> FloatArray:
+    """What the engine holds besides weights and cache: its reserve and the activations of a full iteration. [n]"""
+    working: FloatArray = of.on.profile.reserve_bytes + activation_bytes(of)
     return working
 
 
@@ -45,6 +61,19 @@ def serving_memory(of: Pass, sequences: FloatArray, context: FloatArray) -> Memo
     total = weights + kv + working
     none = np.zeros_like(total)
     return Memory(weights, kv, working, none, total, total <= of.on.chip.memory * of.on.profile.usable, none)
+
+
+def parts(of: Pass, sequences: FloatArray, context: FloatArray) -> dict[str, FloatArray]:
+    """What `serving_memory` adds up, told apart. [n] each"""
+    held = np.ceil(sequences / of.to.dp)
+    state = sequence_bytes(of, np.zeros_like(context))
+    return {
+        **weight_parts(of),
+        "KV cache": held * (sequence_bytes(of, context) - state),
+        "recurrent state": held * state,
+        "activations": activation_bytes(of),
+        "engine": np.full_like(state, of.on.profile.reserve_bytes),
+    }
 
 
 def max_sequences(of: Pass, context: FloatArray) -> IntArray:

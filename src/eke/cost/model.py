@@ -73,6 +73,10 @@ class CostModel:
         """Bytes per chip with `sequences` in flight over the replica, of `context` tokens each."""
         return _memory.serving_memory(self._pass(layouts), self._rows(layouts, sequences), self._rows(layouts, context))
 
+    def memory_parts(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> dict[str, FloatArray]:
+        """What `serving_memory` adds up, by part: bytes per chip."""
+        return _memory.parts(self._pass(layouts), self._rows(layouts, sequences), self._rows(layouts, context))
+
     def max_sequences(self, layouts: Layouts, context: ArrayLike) -> IntArray:
         """Most sequences of `context` tokens a replica holds; 0 where the weights do not fit."""
         return _memory.max_sequences(self._pass(layouts), self._rows(layouts, context))

@@ -6,7 +6,9 @@ Counts are exact for the published families. Caches are counted in values, not b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -76,6 +78,27 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Cache:
+    """What `layers` equal layers keep of one sequence, in values.
+
+    Attributes:
+        kind: `keys and values`, `latent` (MLA's compressed ones) or `state`.
+        per_token: of a layer, for each token. window: of the last so many tokens; None: of all.
+        state: of a layer, whatever the sequence's length.
+    """
+
+    layers: int
+    kind: Literal["keys and values", "latent", "state"]
+    per_token: float
+    window: int | None
+    state: int
+
+    def values(self, context: float) -> float:
+        """Of all its layers, after `context` tokens."""
+        return self.layers * (self.per_token * min(context, self.window or context) + self.state)
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """A model's shape.
 
@@ -122,16 +145,30 @@ class Architecture:
         """Whether any layer is a mixture of experts."""
         return any(b.feed_forward.experts for b in self.blocks)
 
+    def caches(self) -> tuple[Cache, ...]:
+        """What a sequence leaves behind, equal kinds of layers together."""
+        layers: Counter[Cache] = Counter()
+        for block in self.blocks:
+            for one in _caches(block.attention):
+                layers[one] += block.count
+        return tuple(replace(one, layers=count) for one, count in layers.items())
+
     def kv_values(self, context: float) -> float:
         """Values in the KV cache (and recurrent state) of one sequence of `context` tokens."""
-        return sum(block.count * _kv_values(block.attention, context) for block in self.blocks)
+        return sum(cache.values(context) for cache in self.caches())
 
 
-def _kv_values(a: Attention, context: float) -> float:
+def _caches(a: Attention) -> Iterator[Cache]:
+    """Of one layer: a constant state, a window of recent tokens, and what grows with the sequence."""
+    if a.state:
+        yield Cache(1, "state", 0.0, None, a.state)
     if a.kind in ("linear", "none") or a.shares_kv:
-        return float(a.state)
+        return
     width = a.kv_rank + a.rope_dim if a.kind == "mla" else a.kv_heads * (a.head_dim + a.v_head_dim)
-    reach = min(context, a.window) if a.window else context
-    entries = reach if a.kind == "sliding" else context / a.compression
-    beside = reach if a.compression > 1 else 0.0
-    return (entries + beside) * width + entries * a.index_dim + a.state
+    kind: Literal["latent", "keys and values"] = "latent" if a.kind == "mla" else "keys and values"
+    if a.kind == "sliding":
+        yield Cache(1, kind, width + a.index_dim, a.window, 0)
+        return
+    yield Cache(1, kind, (width + a.index_dim) / a.compression, None, 0)
+    if a.compression > 1:
+        yield Cache(1, kind, width, a.window, 0)
