@@ -50,5 +50,5 @@ clean:           ## remove what was built here (models and runs in ~/.eke stay)
 	@touch $@
 
 .venv/dev.stamp: .venv/user.stamp
-	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[local,train,dev]'
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[local,train,charts,dev]'
 	@touch $@

@@ -15,7 +15,7 @@ from eke.errors import InputError
 from eke.fleet.chip import Chip
 from eke.fleet.pool import Fleet, Pool
 from eke.plan import check, load, make, parse, planner
-from eke.plan.explain import by_kind
+from eke.plan.notes import by_kind
 from eke.plan.plan import Plan
 
 TINY = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eke.cost import FloatArray
-from eke.plan import explain
+from eke.plan import notes
 from eke.plan.plan import Conflict, Kept, Objective, Placement, Plan, PoolUse
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe
@@ -48,7 +48,7 @@ def plan(
         _pools(scenario, program, outcome, rows), placements, kept, tuple(conflicts),
         source=scenario.source,
     )  # fmt: skip
-    return explain.annotated(made, scenario, problem)
+    return notes.annotated(made, scenario, problem)
 
 
 def trim(program: Program, x: FloatArray) -> FloatArray:
