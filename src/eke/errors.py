@@ -5,6 +5,7 @@
     │   ├── UnitError                       a quantity without, or with a wrong, unit
     │   └── UnknownName                     a chip, model, engine or workload nobody knows
     ├── FleetChanged              exit 2    the plan was made for another stock
+    ├── Infeasible                exit 2    what was asked rests on promises that cannot all be kept
     ├── ChecksumMismatch          exit 1    downloaded bytes are not the bytes that were pinned
     └── NotInstalled              exit 1    an optional part is missing, and how to get it
 
@@ -63,6 +64,12 @@ class UnknownName(InputError):
 
 class FleetChanged(EkeError):
     """The stock is not the one the plan was made for."""
+
+    exit_code = 2
+
+
+class Infeasible(EkeError):
+    """What was asked rests on promises that cannot all be kept."""
 
     exit_code = 2
 

@@ -42,6 +42,11 @@ class Distribution:
         """Squared coefficient of variation: variance over mean squared."""
         return self.squared / self.mean**2 - 1.0
 
+    def largest(self, n: float) -> float:
+        """Expected length of the longest of `n` requests."""
+        shares = (np.arange(len(self.values) + 1) / len(self.values)) ** max(n, 1.0)
+        return float(np.diff(shares) @ np.array(self.values))
+
     def quantile(self, share: float) -> float:
         """Length that `share` (0 to 1) of all do not exceed."""
         middles = (np.arange(len(self.values)) + 0.5) / len(self.values)

@@ -132,29 +132,46 @@ def measured(fleet: Fleet) -> Fleet:
     return replace(fleet, pools=tuple(replace(p, chip=calibrate.ensure(p.chip)) for p in fleet.pools))
 
 
-def pose(scenario: Scenario, only: tuple[str, ...] | None = None) -> Problem:
-    """The problem of a scenario (of the workloads `only`): recipes asked for, equal slots made one."""
+def pose(scenario: Scenario, only: tuple[str, ...] | None = None, *, larger: float = LARGER) -> Problem:
+    """The problem of a scenario (of the workloads `only`): its recipes asked for.
+
+    Gangs are asked about up to `larger` times their pool's size.
+    """
     workloads = tuple(w for w in scenario.workloads if only is None or w.name in only)
-    places = sites(scenario.fleet.pools)
-    room = {p.name: units(p) for p in scenario.fleet.pools}
+    places, off = sites(scenario.fleet.pools), scenario.without
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # array work: it runs side by side
-        found = [r for rs in threads.map(lambda place: _recipes(workloads, *place), places) for r in rs]
+        found = [r for rs in threads.map(lambda at: _recipes(workloads, at[0], at[1], larger, off), places) for r in rs]
     have = {r.workload for r in found}
     none = [w for w in workloads if not isinstance(w, Train) and w.name not in have]
-    found += [r for site, pools in places for r in _recipes(none, site, pools, late=True)] if none else []
-    found += [r for w in workloads if isinstance(w, Train) for r in _joint(w, scenario.fleet, places, found)]
-    recipes = [r for r in found if r.units <= room[r.pool] * (LARGER if r.kind == "train" else 1.0)]
+    found += [r for site, pools in places for r in _recipes(none, site, pools, larger, off, late=True)] if none else []
+    found += [r for w in workloads if isinstance(w, Train) for r in _joint(w, scenario.fleet, places, found, larger)]
+    return problem(scenario, workloads, found, larger)
+
+
+def problem(scenario: Scenario, workloads: Sequence[Workload], recipes: Iterable[Recipe], larger: float) -> Problem:
+    """The problem of `workloads` with those `recipes` that fit and are allowed; equal slots of the day made one."""
+    room, off = {p.name: units(p) for p in scenario.fleet.pools}, scenario.without
+    models = {w.name: w.model for w in workloads}
+    kept = tuple(
+        r
+        for r in recipes
+        if r.units <= room[r.pool] * (larger if r.kind == "train" else 1.0)
+        and not ("smaller-models" in off and r.model != models[r.workload])
+        and not ("mixed-training" in off and r.joint)
+    )
     rates = {w.name: w.traffic.rates for w in workloads if isinstance(w, Serve)}
+    if "day-night" in off:
+        rates = {name: (max(r),) * scenario.slots for name, r in rates.items()}
     classes: dict[tuple[float, ...], list[int]] = {}
     for slot in range(scenario.slots):
         classes.setdefault(tuple(round(r[slot], 9) for r in rates.values()), []).append(slot)
     slots = tuple(tuple(s) for s in classes.values())
     return Problem(
-        workloads, tuple(recipes), room,
+        tuple(workloads), kept, room,
         {p.name: units_per_chip(p.chip) for p in scenario.fleet.pools},
         np.array([len(s) / scenario.slots for s in slots]), slots,
         {name: np.array([r[s[0]] for s in slots]) for name, r in rates.items()}, scenario.objective,
-        worth(scenario.fleet),
+        worth(scenario.fleet), "mixed-placement" in off,
     )  # fmt: skip
 
 
@@ -168,19 +185,32 @@ def worth(fleet: Fleet) -> dict[str, float]:
     return {name: peak / strongest for name, peak in peaks.items()}
 
 
-def _recipes(workloads: Sequence[Workload], site: Site, pools: tuple[str, ...], *, late: bool = False) -> list[Recipe]:
+def _recipes(
+    workloads: Sequence[Workload],
+    site: Site,
+    pools: tuple[str, ...],
+    larger: float,
+    without: frozenset[str],
+    *,
+    late: bool = False,
+) -> list[Recipe]:
     """Recipes of all workloads in pools that are alike; with `late`, ones that break the latency promise."""
     if site.units < 1:
         return []
     may = {w.name: [p for p in pools if w.pools is None or p in w.pools] for w in workloads}
-    larger = replace(site, units=int(site.units * LARGER))
-    found = serving.recipes([w for w in workloads if may[w.name] and not isinstance(w, Train)], site, late=late)
-    found += [r for w in workloads if isinstance(w, Train) and may[w.name] for r in gangs.recipes(w, larger)]
+    grown = replace(site, units=int(site.units * larger))
+    asking = [w for w in workloads if may[w.name] and not isinstance(w, Train)]
+    found = serving.recipes(asking, site, late=late, without=without)
+    found += [r for w in workloads if isinstance(w, Train) and may[w.name] for r in gangs.recipes(w, grown)]
     return [replace(r, pool=p) for r in found for p in may[r.workload]]
 
 
 def _joint(
-    w: Train, fleet: Fleet, places: Sequence[tuple[Site, tuple[str, ...]]], alone: Sequence[Recipe]
+    w: Train,
+    fleet: Fleet,
+    places: Sequence[tuple[Site, tuple[str, ...]]],
+    alone: Sequence[Recipe],
+    larger: float,
 ) -> list[Recipe]:
     """Parts of gangs over several pools. Each pool's share of a step is what it would do if every pool of its group
     joined in.
@@ -195,7 +225,7 @@ def _joint(
         for site, pools in places:
             for pool in (p for p in pools if p in group):
                 link = min(_link(fleet, pool, other) for other in group if other != pool)
-                here = replace(site, units=int(units(fleet.pool(pool)) * LARGER))
+                here = replace(site, units=int(units(fleet.pool(pool)) * larger))
                 rest, share, joins = total - best[pool], best[pool] / total, pool != strongest
                 mine = gangs.parts(w, here, rest, share, link, joins=joins)
                 found += [replace(r, pool=pool, joint="+".join(group)) for r in mine]

@@ -48,6 +48,7 @@ class Problem:
         for.
         demand: requests/s of each serve workload by class.
         worth: what one chip of a pool counts for when chips are spared; 1 where nothing is said.
+        even: every workload is spread over all pools that can run it, by their chips (no mixed placement).
     """
 
     workloads: tuple[Workload, ...]
@@ -59,6 +60,7 @@ class Problem:
     demand: Mapping[str, FloatArray]
     goal: Goal = "train-progress"
     worth: Mapping[str, float] = field(default_factory=dict)
+    even: bool = False
 
     def spared(self, recipe: Recipe) -> float:
         """What it is worth to do without a replica of `recipe`: its chips, a strong one counting for more."""
@@ -211,6 +213,8 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
             missing[w.name], scaled[w.name] = _total(sheet, problem, runs, mine, of.rate, goal)
             if isinstance(w, Train):
                 _one_gang(sheet, problem, runs, mine, classes)
+        if problem.even and not isinstance(w, Train):
+            _spread(sheet, problem, runs, mine, of.rate, wanted[w.name], missing[w.name])
     started = (
         {w.name: _started(sheet, runs, of.workload == i, classes) for i, w in enumerate(problem.workloads)}
         if best_effort
@@ -336,6 +340,26 @@ def _one_gang(sheet: _Sheet, problem: Problem, runs: Columns, mine: Bools, class
                 part = sheet.row(-np.inf, 0.0)
                 sheet.put(part, runs.at[here], 1.0)
                 sheet.put(part, joined, -1.0)
+
+
+def _spread(
+    sheet: _Sheet, problem: Problem, runs: Columns, mine: Bools, rate: FloatArray, wanted: FloatArray, missing: IntArray
+) -> None:
+    """Rows even: Σ_{r in p} rate_r x[r,t] / D[s,t] + d[s,t] ≥ the share of pool p in what all chips that can run s
+    would give: each pool gives an equal share of its chips.
+    """
+    pool = np.array([problem.recipes[i].pool for i in runs.recipe])
+    each = rate / np.array([problem.recipes[i].units for i in runs.recipe])
+    gives = {p: problem.units[p] * float(each[mine & (pool == p)].max()) for p in sorted(set(pool[mine]))}
+    for p, most in gives.items():
+        here = mine & (pool == p)
+        share = most / sum(gives.values()) * (wanted > 0)
+        rows = sheet.row(share, np.inf, len(wanted))
+        sheet.put(rows, missing, 1.0)
+        daily = len(wanted) == 1  # a pile: any slot of the day will do
+        weight = problem.weights[runs.slot[here]] if daily else np.ones(int(here.sum()))
+        at = np.zeros(int(here.sum()), dtype=np.int64) if daily else runs.slot[here]
+        sheet.put(rows[at], runs.at[here], _tight(weight * rate[here], wanted[at]))
 
 
 def _started(sheet: _Sheet, runs: Columns, mine: Bools, classes: int) -> int:

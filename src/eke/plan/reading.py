@@ -20,7 +20,7 @@ from eke.fleet.chip import Chip
 from eke.fleet.pool import Fleet, Link, Pool
 from eke.models import catalogue as models
 from eke.models.architecture import Architecture
-from eke.plan import profiles, traces
+from eke.plan import optimisations, profiles, traces
 from eke.plan.distribution import Distribution, constant, from_quantiles
 from eke.plan.scenario import Alternative, Arrival, Batch, Generations, Scenario, Serve, Slo, Traffic, Train, Workload
 from eke.plan.sections import (
@@ -105,10 +105,14 @@ class _Reader:
         kept = tuple(w for w in workloads if w is not None)
         if top and fleet:
             self.names(kept, fleet)
+        without = [self.attempt("without", optimisations.optimisation, name) for name in top.without] if top else []
         generations = self.generations(top.generations, kept, fleet) if top and top.generations and fleet else None
         if self.wrong or top is None or fleet is None:
             return None
-        return Scenario(top.name, fleet, kept, top.objective, top.slots, generations, detected, self.path)
+        off = frozenset(o.name for o in without)
+        return Scenario(
+            top.name, fleet, kept, top.objective, top.slots, generations, detected, self.path, without=off
+        )  # fmt: skip
 
     def section(self, model: type[S], value: object, where: str) -> S | None:
         """`value` as `model`; what is wrong is noted under `where`."""

@@ -178,6 +178,7 @@ class Scenario:
         detected: the fleet is this machine (or cluster); its chips are measured before they are planned on.
         source: the text it was read from.
         slots: equal parts of a day the plan may differ in.
+        without: optimisations that may not be used, by their names in `eke.plan.optimisations`.
     """
 
     name: str
@@ -189,6 +190,7 @@ class Scenario:
     detected: bool = False
     path: Path | None = None
     source: str = ""
+    without: frozenset[str] = frozenset()
 
     def plan(self, *, best_effort: bool = False) -> Plan:
         """Who does what, with its bound and prices."""

@@ -247,6 +247,7 @@ class Top(Section):
     objective: Literal["train-progress", "fewest-chips", "value"] = "train-progress"
     slots: Literal[1, 2, 3, 4, 6, 8, 12, 24] = 1
     generations: GenerationsSection | None = None
+    without: list[str] = []
 
 
 WORKLOADS: dict[str, type[ServeSection] | type[TrainSection] | type[BatchSection]] = {

@@ -51,8 +51,11 @@ def answerers(workload: Serve | Batch) -> list[Answerer]:
     return [first, *(Answerer(a.model, a.architecture, a.quality, a.share) for a in others)]
 
 
-def allowed(workload: Serve | Batch, architecture: Architecture) -> dict[str, Variant]:
-    """Variants the workload may use: those it names, else all whose published quality meets its floor.
+def allowed(
+    workload: Serve | Batch, architecture: Architecture, without: frozenset[str] = frozenset()
+) -> dict[str, Variant]:
+    """Variants the workload may use: those it names, else all whose published quality meets its floor; of these the
+    ones not in `without`, or 16 bits if that leaves none.
 
     Raises:
         UnknownName: a variant the model does not have.
@@ -61,10 +64,16 @@ def allowed(workload: Serve | Batch, architecture: Architecture) -> dict[str, Va
     for name in workload.variants or ():
         if name not in known:
             raise UnknownName(f"variant of {architecture.name}", name, known)
-    if workload.variants:
-        named = {n: known[n] for n in workload.variants}
-        return {n: v for n, v in named.items() if v.quality is None or v.quality.value >= workload.min_quality}
-    return {n: v for n, v in known.items() if v.quality is not None and v.quality.value >= workload.min_quality}
+    named = {n: known[n] for n in workload.variants or known}
+    unknown = workload.variants is not None  # who names a variant answers for its quality where nobody published it
+    good = {
+        n: v
+        for n, v in named.items()
+        if (v.quality.value >= workload.min_quality if v.quality is not None else unknown)
+    }
+    return (
+        {n: v for n, v in good.items() if n not in without} or {n: v for n, v in known.items() if n == "bf16"} or good
+    )
 
 
 def runs(variant: Variant, site: Site) -> bool:
@@ -83,7 +92,9 @@ def _distinct(choice: dict[str, Variant], site: Site) -> dict[str, Variant]:
     return {n: v for n, v in choice.items() if n != spare}
 
 
-def recipes(workloads: Sequence[Serve | Batch], site: Site, *, late: bool = False) -> list[Recipe]:
+def recipes(
+    workloads: Sequence[Serve | Batch], site: Site, *, late: bool = False, without: frozenset[str] = frozenset()
+) -> list[Recipe]:
     """Every recipe of the workloads at a site that no other there replaces; `pool` is left open.
 
     Workloads that may be answered by the same form of a model are asked about together.
@@ -92,16 +103,17 @@ def recipes(workloads: Sequence[Serve | Batch], site: Site, *, late: bool = Fals
         workloads: what is to be answered.
         site: where.
         late: recipes that break the latency promise, instead of those that keep it.
+        without: optimisations that may not be used.
     """
     asking: dict[tuple[Architecture, str], list[tuple[Serve | Batch, Answerer]]] = {}
     for workload in workloads:
         for answerer in answerers(workload):
-            for name, variant in _distinct(allowed(workload, answerer.architecture), site).items():
+            for name, variant in _distinct(allowed(workload, answerer.architecture, without), site).items():
                 if runs(variant, site):
                     asking.setdefault((answerer.architecture, name), []).append((workload, answerer))
     found: dict[str, list[Recipe]] = {w.name: [] for w in workloads}
     for (architecture, name), asked in asking.items():
-        for r in _of_variant(asked, name, _variants(architecture)[name], site, late):
+        for r in _of_variant(asked, name, _variants(architecture)[name], site, late, without):
             found[r.workload].append(r)
     return [r for w in workloads for r in _filtered(found[w.name], w.min_quality, _enough(w))]
 
@@ -134,16 +146,25 @@ def _worthwhile(found: list[Recipe], enough: float) -> list[Recipe]:
 
 
 def _of_variant(
-    asked: Sequence[tuple[Serve | Batch, Answerer]], name: str, variant: Variant, site: Site, late: bool
+    asked: Sequence[tuple[Serve | Batch, Answerer]],
+    name: str,
+    variant: Variant,
+    site: Site,
+    late: bool,
+    without: frozenset[str],
 ) -> Iterator[Recipe]:
     """For each workload and each size, the recipe of the layout that gives most."""
     architecture = asked[0][1].architecture
     table = layouts.serving(architecture, site)
+    if "expert-parallelism" in without:
+        table = layouts.take(table, np.flatnonzero(table.ep == 1))
     if not len(table.tp):
         return
     cost = site.cost(architecture, variant, training=False)
-    loads = [_load(workload, architecture) for workload, _ in asked]
+    loads = [_load(workload, architecture, without) for workload, _ in asked]
     chunks = LLAMACPP_CHUNKS if site.chip.kind == "cpu" else dynamics.CHUNKS
+    if "chunked-prefill" in without:  # a prompt is read whole
+        chunks = (max(of.longest for of in loads),)
     for (workload, answerer), of, got in zip(
         asked, loads, dynamics.capacities(cost, table, loads, chunks, late=late), strict=True
     ):
@@ -152,9 +173,10 @@ def _of_variant(
             tp, pp, dp, ep = (int(column[i]) for column in (table.tp, table.pp, table.dp, table.ep))
             most = max(1, ceil(got.in_flight[i] + of.z * got.in_flight[i] ** 0.5))
             context = max(of.longest, most * of.context)
+            rate = float(got.rate[i]) * (_together(of, most) if "continuous-batching" in without else 1.0)
             yield Recipe(
                 workload.name, workload.kind, "", answerer.model, name, site.engine(training=False), tp, pp, dp, ep,
-                units=tp * pp * dp, rate=float(got.rate[i]), basis=cost.basis, quality=quality, max_batch=most,
+                units=tp * pp * dp, rate=rate, basis=cost.basis, quality=quality, max_batch=most,
                 chunk=int(got.chunk[i]), context=ceil(context / CONTEXT_STEP) * CONTEXT_STEP,
                 ttft_s=float(got.ttft_s[i]), tpot_s=float(got.tpot_s[i]) if of.slo else 0.0, holds=bool(got.holds[i]),
             )  # fmt: skip
@@ -168,11 +190,17 @@ def _largest(got: dynamics.Capacity, units: IntArray) -> list[int]:
     return [int(i) for i in last[rate[last] > 0]]
 
 
-def _load(workload: Serve | Batch, architecture: Architecture) -> dynamics.Load:
+def _together(of: dynamics.Load, batch: int) -> float:
+    """Share of its rate that a replica keeps when a batch starts and ends as one: all wait for its longest answer.
+
+    What requests wait for the batch before theirs is not counted: the promise of a first token would seldom hold.
+    """
+    return of.output.mean / of.output.largest(batch)
+
+
+def _load(workload: Serve | Batch, architecture: Architecture, without: frozenset[str]) -> dynamics.Load:
     """The workload's requests as a replica sees them; no longer than the model can read."""
-    if isinstance(workload, Serve):
-        traffic = workload.traffic
-        of = dynamics.load(traffic.prompt, traffic.output, traffic.prefix_hit, workload.slo)
-    else:
-        of = dynamics.load(workload.prompt, workload.output, workload.prefix_hit, None)
+    of = workload.traffic if isinstance(workload, Serve) else workload
+    hit = 0.0 if "prefix-caching" in without else of.prefix_hit
+    of = dynamics.load(of.prompt, of.output, hit, workload.slo if isinstance(workload, Serve) else None)
     return replace(of, longest=min(of.longest, float(architecture.max_context)))

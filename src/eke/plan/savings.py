@@ -1,0 +1,330 @@
+"""What every optimisation is worth in chips: the same demand, planned with and without it.
+
+The demand is what the stock can do with everything: all promises, and the most the relaxation reaches of the objective. How many chips that takes
+is asked of the same program with its stock left open:
+
+    u[p] ≤ n_p (1 + e_p)    the chips of pool p alone may grow or shrink:   e_p least, one pool at a time
+    u[p] ≤ n_p m            the whole stock does, in its own mix:           m least
+
+    chips_saved[p]  (e_p without - e_p with) n_p: chips of that kind alone that would replace the optimisation
+    stock_saved     (m without - m with) Σ n_p: chips of the stock's own mix
+    alone           m with nothing - m with it alone
+    fair_share      Shapley's value over groups, every coalition asked; inside a group in proportion to what its members
+                    save alone and last
+
+All are relaxations (shares of a replica, gangs of any size up to `GROWN` times a pool), so a saving has no rounding in
+it. Less software never frees chips: every set of rows and columns without an optimisation lies inside the one with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import factorial
+
+import numpy as np
+
+from eke.cost import FloatArray
+from eke.errors import Infeasible
+from eke.plan import planner, program, solve
+from eke.plan.optimisations import ALL, Optimisation
+from eke.plan.part import whole
+from eke.plan.program import Problem, Program
+from eke.plan.recipes import Recipe
+from eke.plan.scenario import Scenario, Serve, Train
+
+GROWN = 2.0
+"""Times a pool that gangs are asked about: without an optimisation a job may need a larger one."""
+SLACK = 1e-6
+"""Share of the objective that counting may lose, and of a chip that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What one optimisation is worth. Chips; None where no number of chips would replace it.
+
+    Attributes:
+        used: whether the plan uses it. reason: why not, or why there is no number.
+        chips_saved: by pool. stock_saved, alone, fair_share: chips of the stock's own mix.
+    """
+
+    name: str
+    group: str
+    says: str
+    used: bool
+    chips_saved: Mapping[str, float | None]
+    stock_saved: float | None
+    alone: float | None
+    fair_share: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """Every optimisation's worth for one scenario.
+
+    Attributes:
+        chips: owned. needed: chips of the stock's own mix that the demand takes with everything; `bare`: with nothing
+            of `shared`, the groups whose savings add up to what lies between.
+    """
+
+    scenario: str
+    chips: float
+    needed: float
+    bare: float | None
+    shared: Mapping[str, float]
+    optimisations: tuple[Saving, ...]
+
+
+def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None) -> Savings:
+    """What every optimisation saves in `scenario`.
+
+    Raises:
+        Infeasible: not all promises can be kept, so there is no demand to hold.
+    """
+    say = progress or (lambda _: None)
+    say("planning with everything")
+    counted = _Counted(scenario)
+    named = [o for o in ALL if o.planned and o.name not in scenario.without]
+    idle = {o.name: why for o in named if (why := counted.idle(o))}
+    asked = [o for o in named if o.name not in idle]
+    say("planning without each")
+    with_all, full = counted.both(frozenset())
+    assert with_all is not None
+    stock, least = {}, {}
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        for o, (mixed, each) in zip(
+            asked, threads.map(lambda o: counted.both(frozenset({o.name})), asked), strict=True
+        ):
+            stock[o.name], least[o.name] = mixed, each
+    fixed = frozenset(o.name for o in asked if stock[o.name] is None)  # nothing holds without them
+    free = [o for o in asked if o.name not in fixed]
+    bare = frozenset(o.name for o in free)
+    say("planning with each alone")
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        nothing, *single = threads.map(counted.stock, [bare, *(bare - {o.name} for o in free)])
+    alone = {o.name: _less(nothing, found) for o, found in zip(free, single, strict=True)}
+    say("sharing out what they save together")
+    shared = _shared(free, counted.stock, say) if nothing is not None else {}
+    rows = []
+    for o in ALL:
+        if o.name in scenario.without:
+            rows.append(_none(o, "the scenario does without it"))
+        elif not o.planned or o.name in idle:
+            rows.append(_none(o, o.why_not or idle[o.name]))
+        else:
+            by_pool = {p: _less(least[o.name][p], full[p]) for p in full}
+            reason = None
+            if o.name in fixed:
+                reason = "these promises do not hold without it, on any number of chips"
+            elif not stock[o.name] - with_all > SLACK * with_all:
+                reason = "with everything else, nothing is lost without it"
+            rows.append(
+                Saving(
+                    o.name, o.group, o.says, True, by_pool, _less(stock[o.name], with_all), alone.get(o.name),
+                    _part(o, free, shared, stock, with_all, alone), reason,
+                )
+            )  # fmt: skip
+    return Savings(scenario.name, counted.chips, with_all, nothing, shared, tuple(rows))
+
+
+def _none(o: Optimisation, reason: str) -> Saving:
+    return Saving(o.name, o.group, o.says, False, {}, None, None, None, reason)
+
+
+def _less(without: float | None, having: float | None) -> float | None:
+    if without is None or having is None:
+        return None
+    return without - having if without - having > SLACK * having else 0.0
+
+
+class _Counted:
+    """Chips that a scenario's demand takes, without some optimisations; each answer is kept."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        trains = tuple(w.name for w in scenario.workloads if isinstance(w, Train))
+        self._others = tuple(w.name for w in scenario.workloads if w.name not in trains)
+        self._trained = planner.pose(scenario, only=trains, larger=GROWN).recipes if trains else ()
+        self._answers: dict[frozenset[str], tuple[Recipe, ...]] = {}
+        self._stock: dict[frozenset[str], float | None] = {}
+        built = program.build(self._problem(frozenset()))
+        goal = planner.aim(built)
+        best = _Open(built, goal.primary, -np.inf, goal.promises).most()
+        if best is None:
+            raise Infeasible(
+                f"{scenario.name}: not all promises can be kept, so there is no demand to count chips for",
+                remedy="eke plan says what cannot hold together",
+            )
+        self._reached = best
+        self.chips = sum(n / built.problem.per_chip[p] for p, n in built.problem.units.items())
+
+    def idle(self, o: Optimisation) -> str:
+        """Why nothing changes without `o`; empty where something might."""
+        workloads = self._scenario.workloads
+        traffic = [w.traffic if isinstance(w, Serve) else w for w in workloads if not isinstance(w, Train)]
+        recipes = self._problem(frozenset()).recipes
+        match o.name:
+            case "prefix-caching":
+                return (
+                    "" if any(t.prefix_hit for t in traffic) else "no workload says that prompts have parts in common"
+                )
+            case "smaller-models":
+                named = any(isinstance(w, Serve) and w.alternatives for w in workloads)
+                return "" if named else "no workload names a smaller model that may answer"
+            case "day-night":
+                varies = self._scenario.slots > 1 and any(
+                    len(set(w.traffic.rates)) > 1 for w in workloads if isinstance(w, Serve)
+                )
+                return "" if varies else "demand is the same all day"
+            case "mixed-training":
+                return "" if any(r.joint for r in recipes) else "no two pools can train one job in step"
+            case "mixed-placement":
+                return "" if len(self._scenario.fleet.pools) > 1 else "there is one pool"
+            case "prefill-decode-split":
+                return "" if any(r.role in ("prefill", "decode") for r in recipes) else "it pays for no workload here"
+            case "expert-parallelism":
+                return "" if any(r.ep > 1 and r.kind != "train" for r in recipes) else "no recipe worth having uses it"
+        if o.group == "precision":
+            return "" if any(r.variant == o.name for r in recipes) else "no recipe worth having uses it"
+        return "" if self._others else "nothing is served"
+
+    def stock(self, off: frozenset[str]) -> float | None:
+        """Chips of the stock's own mix."""
+        if off not in self._stock:
+            posed = self._posed(off)
+            self._stock[off] = None if posed is None else posed.stock()
+        return self._stock[off]
+
+    def both(self, off: frozenset[str]) -> tuple[float | None, dict[str, float | None]]:
+        """Chips of the stock's own mix, and of each pool when the others are what is owned."""
+        posed, names = self._posed(off), [p.name for p in self._scenario.fleet.pools]
+        if posed is None:
+            return None, dict.fromkeys(names)
+        return posed.stock(), {p: posed.pool(p) for p in names}
+
+    def _posed(self, off: frozenset[str]) -> _Open | None:
+        problem = self._problem(off)
+        have = {r.workload for r in problem.recipes}
+        if not have.issuperset(self._others):
+            return None
+        built = program.build(problem)
+        goal = planner.aim(built)
+        floor = self._reached - SLACK * abs(self._reached) if goal.sign > 0 else -np.inf
+        return _Open(built, goal.primary, floor, goal.promises)
+
+    def _problem(self, off: frozenset[str]) -> Problem:
+        priced = frozenset(o.name for o in ALL if o.priced) & off
+        if priced not in self._answers:
+            scenario = replace(self._scenario, without=self._scenario.without | priced)
+            self._answers[priced] = planner.pose(scenario, only=self._others).recipes if self._others else ()
+        scenario = replace(self._scenario, without=self._scenario.without | off)
+        recipes = (*self._answers[priced], *self._trained)
+        return planner.problem(scenario, scenario.workloads, recipes, GROWN)
+
+
+class _Open:
+    """A program whose stock is open: one more column for all of it, and one for each pool."""
+
+    def __init__(self, built: Program, primary: FloatArray, floor: float, promises: Sequence[str]) -> None:
+        problem, base = built.problem, whole(built)
+        n, m, pools = len(base.lower), len(base.row_lower), list(problem.units)
+        owned = np.array([float(problem.units[p]) for p in pools])
+        aside = np.array([built.aside[p] for p in pools])
+        rows, at = m + np.arange(len(pools)), np.arange(len(pools))
+        earns = np.flatnonzero(primary)
+        aims = np.isfinite(floor)
+        # u[p] - n_p m - e_p ≤ 0, and what is aimed at
+        self._rows = replace(
+            base,
+            lower=np.append(base.lower, np.zeros(1 + len(pools))), upper=np.append(base.upper, np.zeros(1 + len(pools))),
+            row_lower=np.concatenate([base.row_lower, np.full(len(pools), -np.inf), [floor] if aims else []]),
+            row_upper=np.concatenate([base.row_upper, np.zeros(len(pools)), [np.inf] if aims else []]),
+            rows=np.concatenate([base.rows, rows, rows, rows, np.full(len(earns) * aims, m + len(pools))]),
+            columns=np.concatenate([base.columns, aside, np.full(len(pools), n), n + 1 + at, earns[: len(earns) * aims]]),
+            entries=np.concatenate([base.entries, np.ones(len(pools)), -owned, -np.ones(len(pools)), primary[earns[: len(earns) * aims]]]),
+        )  # fmt: skip
+        self._primary = np.append(primary, np.zeros(1 + len(pools)))
+        self._names = pools
+        self._chips = owned / np.array([problem.per_chip[p] for p in pools])
+        per_unit = self._chips / np.maximum(owned, 1.0)
+        objective = np.concatenate([np.zeros(n), [-self._chips.sum()], -per_unit])
+        self._relaxation = solve.Relaxation(self._rows, objective)
+        lower, upper = built.promised(promises)
+        upper[aside] = np.inf
+        upper[built.runs.at] = np.where(built.runs.gang, np.maximum(upper[built.runs.at], 1.0), np.inf)
+        self._bounds = np.append(lower, np.zeros(1 + len(pools))), np.append(upper, np.zeros(1 + len(pools)))
+        self._owned, self._n = owned, n
+
+    def most(self) -> float | None:
+        """What the stock as it is reaches of what is aimed at."""
+        return solve.relax(self._rows, self._primary, self._within((1.0, 1.0), {})).value
+
+    def stock(self) -> float | None:
+        """Chips needed of the stock's own mix."""
+        return self._least((0.0, np.inf), {})
+
+    def pool(self, name: str) -> float | None:
+        """Chips needed of one pool beside all of the others."""
+        k = self._names.index(name)
+        least = self._least((1.0, 1.0), {k: (-self._owned[k], np.inf)})
+        return None if least is None else least - float(self._chips.sum()) + float(self._chips[k])
+
+    def _least(self, times: tuple[float, float], more: Mapping[int, tuple[float, float]]) -> float | None:
+        value = self._relaxation.under(self._within(times, more)).value
+        return None if value is None else -value
+
+    def _within(self, times: tuple[float, float], more: Mapping[int, tuple[float, float]]) -> solve.Bounds:
+        lower, upper = (bound.copy() for bound in self._bounds)
+        lower[self._n], upper[self._n] = times
+        for k, (low, high) in more.items():
+            lower[self._n + 1 + k], upper[self._n + 1 + k] = low, high
+        return lower, upper
+
+
+def _shared(
+    free: Sequence[Optimisation], stock: Callable[[frozenset[str]], float | None], say: Callable[[str], None]
+) -> dict[str, float]:
+    """Shapley's value of each group: its mean saving over all orders in which groups may come.
+
+    L. S. Shapley, A value for n-person games (1953).
+    """
+    groups: dict[str, frozenset[str]] = {}
+    for o in free:
+        groups[o.group] = groups.get(o.group, frozenset()) | {o.name}
+    names, everything, n = list(groups), frozenset(o.name for o in free), len(groups)
+    sets = [frozenset(c) for size in range(n + 1) for c in combinations(names, size)]
+
+    def needed(having: frozenset[str]) -> float | None:
+        return stock(everything.difference(*(groups[g] for g in having)))
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        found = dict(zip(sets, threads.map(needed, sets), strict=True))
+    say("done")
+    shares = dict.fromkeys(names, 0.0)
+    for having in sets:
+        for g in set(names) - having:
+            saved = _less(found[having], found[having | {g}])
+            if saved is None:
+                return {}
+            shares[g] += saved * factorial(len(having)) * factorial(n - len(having) - 1) / factorial(n)
+    return shares
+
+
+def _part(
+    o: Optimisation, free: Sequence[Optimisation], shared: Mapping[str, float], stock: Mapping[str, float | None],
+    with_all: float, alone: Mapping[str, float | None],
+) -> float | None:  # fmt: skip
+    """A member's part of its group's share."""
+    if o.group not in shared or o not in free:
+        return None
+
+    def says(one: Optimisation) -> float:
+        return (_less(stock[one.name], with_all) or 0.0) + (alone.get(one.name) or 0.0)
+
+    members = [one for one in free if one.group == o.group]
+    total = sum(says(one) for one in members)
+    return shared[o.group] * (says(o) / total if total > 0 else 1 / len(members))
