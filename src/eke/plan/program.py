@@ -353,7 +353,7 @@ def _spread(
     gives = {p: problem.units[p] * float(each[mine & (pool == p)].max()) for p in sorted(set(pool[mine]))}
     for p, most in gives.items():
         here = mine & (pool == p)
-        share = most / sum(gives.values()) * (wanted > 0)
+        share = np.where(wanted > 0, most / sum(gives.values()), 0.0)
         rows = sheet.row(share, np.inf, len(wanted))
         sheet.put(rows, missing, 1.0)
         daily = len(wanted) == 1  # a pile: any slot of the day will do

@@ -1,7 +1,7 @@
 """What every optimisation is worth in chips: the same demand, planned with and without it.
 
-The demand is what the stock can do with everything: all promises, and the most the relaxation reaches of the objective. How many chips that takes
-is asked of the same program with its stock left open:
+The demand is what the stock can do with everything: all promises, and the most the relaxation reaches of the
+objective. How many chips that takes is asked of the same program with its stock left open:
 
     u[p] ≤ n_p (1 + e_p)    the chips of pool p alone may grow or shrink:   e_p least, one pool at a time
     u[p] ≤ n_p m            the whole stock does, in its own mix:           m least
@@ -120,7 +120,7 @@ def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None
             reason = None
             if o.name in fixed:
                 reason = "these promises do not hold without it, on any number of chips"
-            elif not stock[o.name] - with_all > SLACK * with_all:
+            elif not _less(stock[o.name], with_all):
                 reason = "with everything else, nothing is lost without it"
             rows.append(
                 Saving(
@@ -232,20 +232,18 @@ class _Open:
     def __init__(self, built: Program, primary: FloatArray, floor: float, promises: Sequence[str]) -> None:
         problem, base = built.problem, whole(built)
         n, m, pools = len(base.lower), len(base.row_lower), list(problem.units)
-        owned = np.array([float(problem.units[p]) for p in pools])
-        aside = np.array([built.aside[p] for p in pools])
-        rows, at = m + np.arange(len(pools)), np.arange(len(pools))
-        earns = np.flatnonzero(primary)
-        aims = np.isfinite(floor)
-        # u[p] - n_p m - e_p ≤ 0, and what is aimed at
+        k, owned = len(pools), np.array([float(problem.units[p]) for p in pools])
+        aside, each = np.array([built.aside[p] for p in pools]), np.arange(k)
+        earns = np.flatnonzero(primary) if np.isfinite(floor) else np.zeros(0, dtype=np.int64)
+        # u[p] - n_p m - e_p ≤ 0, and, last, what is aimed at
         self._rows = replace(
             base,
-            lower=np.append(base.lower, np.zeros(1 + len(pools))), upper=np.append(base.upper, np.zeros(1 + len(pools))),
-            row_lower=np.concatenate([base.row_lower, np.full(len(pools), -np.inf), [floor] if aims else []]),
-            row_upper=np.concatenate([base.row_upper, np.zeros(len(pools)), [np.inf] if aims else []]),
-            rows=np.concatenate([base.rows, rows, rows, rows, np.full(len(earns) * aims, m + len(pools))]),
-            columns=np.concatenate([base.columns, aside, np.full(len(pools), n), n + 1 + at, earns[: len(earns) * aims]]),
-            entries=np.concatenate([base.entries, np.ones(len(pools)), -owned, -np.ones(len(pools)), primary[earns[: len(earns) * aims]]]),
+            lower=np.append(base.lower, np.zeros(1 + k)), upper=np.append(base.upper, np.zeros(1 + k)),
+            row_lower=np.concatenate([base.row_lower, np.full(k, -np.inf), [floor]]),
+            row_upper=np.concatenate([base.row_upper, np.zeros(k), [np.inf]]),
+            rows=np.concatenate([base.rows, *[m + each] * 3, np.full(len(earns), m + k)]),
+            columns=np.concatenate([base.columns, aside, np.full(k, n), n + 1 + each, earns]),
+            entries=np.concatenate([base.entries, np.ones(k), -owned, -np.ones(k), primary[earns]]),
         )  # fmt: skip
         self._primary = np.append(primary, np.zeros(1 + len(pools)))
         self._names = pools

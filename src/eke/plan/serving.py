@@ -64,16 +64,14 @@ def allowed(
     for name in workload.variants or ():
         if name not in known:
             raise UnknownName(f"variant of {architecture.name}", name, known)
-    named = {n: known[n] for n in workload.variants or known}
-    unknown = workload.variants is not None  # who names a variant answers for its quality where nobody published it
+    named = bool(workload.variants)  # who names a variant answers for its quality where nobody published it
     good = {
-        n: v
-        for n, v in named.items()
-        if (v.quality.value >= workload.min_quality if v.quality is not None else unknown)
+        n: known[n]
+        for n in workload.variants or known
+        if (named if (q := known[n].quality) is None else q.value >= workload.min_quality)
     }
-    return (
-        {n: v for n, v in good.items() if n not in without} or {n: v for n, v in known.items() if n == "bf16"} or good
-    )
+    plain = {n: v for n, v in known.items() if n == "bf16"}
+    return {n: v for n, v in good.items() if n not in without} or (plain if without else {}) or good
 
 
 def runs(variant: Variant, site: Site) -> bool:
@@ -200,7 +198,7 @@ def _together(of: dynamics.Load, batch: int) -> float:
 
 def _load(workload: Serve | Batch, architecture: Architecture, without: frozenset[str]) -> dynamics.Load:
     """The workload's requests as a replica sees them; no longer than the model can read."""
-    of = workload.traffic if isinstance(workload, Serve) else workload
-    hit = 0.0 if "prefix-caching" in without else of.prefix_hit
-    of = dynamics.load(of.prompt, of.output, hit, workload.slo if isinstance(workload, Serve) else None)
+    asks = workload.traffic if isinstance(workload, Serve) else workload
+    hit = 0.0 if "prefix-caching" in without else asks.prefix_hit
+    of = dynamics.load(asks.prompt, asks.output, hit, workload.slo if isinstance(workload, Serve) else None)
     return replace(of, longest=min(of.longest, float(architecture.max_context)))
