@@ -90,3 +90,13 @@ def test_late_share_agrees_with_a_simulated_queue(busy: float) -> None:
         said = float(capacity._late(*known, np.array([deadline]))[0])
         seen = float(np.mean(wait + service + t > deadline))
         assert said == pytest.approx(seen, abs=0.04)
+
+
+def test_seconds_are_those_of_all_operators() -> None:
+    """The sum alone is what the operators add up to."""
+    ((site, _),) = sites([Pool("p", chips.chip("H800-SXM"), 4, scale_out=50e9)])
+    model = models.architecture("Qwen3-30B-A3B")
+    cost = site.cost(model, variants(model)["fp8"], training=False)
+    table = layouts.serving(model, site)
+    for asked in ((512.0, 32.0, 2000.0), (0.0, 8.0, 100.0), (4096.0, 0.0, 8192.0)):
+        assert cost.seconds(table, *asked) == pytest.approx(cost.mixed(table, *asked).seconds, rel=1e-12)

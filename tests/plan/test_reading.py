@@ -81,6 +81,7 @@ WRONG = [
     ("p50: 1020, p90: 2735", "p50: 1020, p90: 35", ["lengths.prompt", "rise"]),
     ("format: eke.scenario/1", "format: eke.scenario/2", ["format", "eke.scenario/1"]),
     ("fleet:\n", "fleet: here\n  xx:\n", ["YAML"]),
+    ("    tokens: 100B\n", "    tokens: 100B\n    tokens: 1T\n", ["'tokens' on line 16", "line 15", "keep one"]),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,38 @@ from numpy.typing import NDArray
 from eke.cost.tables import FloatArray, Times
 
 Term = NDArray[np.floating[Any]] | float
+
+
+class Priced(Protocol):
+    """What operators are put on."""
+
+    def add(
+        self, operator: str, /, compute: Term = 0.0, memory: Term = 0.0, link: Term = 0.0, overhead: Term = 0.0
+    ) -> None:
+        """Put one operator's four terms (seconds, [n] or a number) on it."""
+
+    def seconds_of(self) -> FloatArray:
+        """Seconds on it so far. [n]"""
+
+
+class Total:
+    """Adds up operators for n rows and keeps the sum alone: what a search over many recipes asks for."""
+
+    def __init__(self, n: int) -> None:
+        self._seconds = np.zeros(n)
+
+    def add(
+        self, _operator: str, compute: Term = 0.0, memory: Term = 0.0, link: Term = 0.0, overhead: Term = 0.0
+    ) -> None:
+        """As `Bill.add`."""
+        self._seconds += compute if isinstance(memory, float) and memory == 0.0 else np.maximum(compute, memory)
+        for term in (link, overhead):
+            if not (isinstance(term, float) and term == 0.0):
+                self._seconds += term
+
+    def seconds_of(self) -> FloatArray:
+        """Seconds so far. [n]"""
+        return self._seconds
 
 
 class Bill:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eke.cost._bill import Bill, Term
+from eke.cost._bill import Priced, Term
 from eke.cost.collectives import Group, send
 from eke.cost.kernels import ACTIVATION_BYTES, gemm, stream
 from eke.cost.layers import Layers, Sharding, cache_width, input_values, kv_share, output_values, reaches
@@ -96,7 +96,7 @@ def prepare(
     )  # fmt: skip
 
 
-def forward(bill: Bill, of: Pass, tokens: Tokens) -> None:
+def forward(bill: Priced, of: Pass, tokens: Tokens) -> None:
     """Put one pass through all layers, all pipeline stages in turn, on the bill."""
     for count, a in of.model.attention:
         if a.kind != "none":
@@ -110,7 +110,7 @@ def forward(bill: Bill, of: Pass, tokens: Tokens) -> None:
     bill.add("pipeline send", link=hops * link, overhead=hops * latency)
 
 
-def _attention(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
+def _attention(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> None:
     on, to, h = of.on, of.to, of.model.hidden
     launch = on.profile.kernel_s * count
     n_in = input_values(a, h, to) / h
@@ -123,7 +123,7 @@ def _attention(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> Non
     price(bill, of, t, a, count)
 
 
-def _softmax(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
+def _softmax(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> None:
     """Scores and values over the cache.
 
     FLOP of a token at context c: 2 heads (d_qk + d_v) c. MLA decodes in the compressed space (DeepSeek-V2, absorbed
@@ -166,7 +166,7 @@ def _softmax(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
     )
 
 
-def _linear(bill: Bill, of: Pass, t: Tokens, a: Attention, count: int) -> None:
+def _linear(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> None:
     """A constant-state mixer: a token updates and reads the state, 4 FLOP a value; decoding moves it once each way."""
     on, p = of.on, of.on.profile
     launch = p.kernel_s * count * LAUNCHES["attention"]
@@ -198,7 +198,7 @@ def _last(fresh: FloatArray, past: FloatArray, window: float | None) -> FloatArr
     return past + fresh if window is None else np.minimum(past + fresh, window)
 
 
-def _channels(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> None:
+def _channels(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> None:
     width = f.shared_intermediate if f.experts else f.intermediate
     if width:
         _dense(bill, of, t, width, f.matrices, count, wide=bool(f.experts))
@@ -213,7 +213,7 @@ def _channels(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> No
     bill.add("tensor all-reduce", link=times * link, overhead=times * latency)
 
 
-def _dense(bill: Bill, of: Pass, t: Tokens, width: int, matrices: int, count: int, *, wide: bool) -> None:
+def _dense(bill: Priced, of: Pass, t: Tokens, width: int, matrices: int, count: int, *, wide: bool) -> None:
     h, local = of.model.hidden, width / of.to.tp
     rate, held = (of.wide_rate, of.wide_bytes) if wide else (of.rate, of.weight_bytes)
     up_c, up_m = gemm(of.on, rate, t.all, (matrices - 1) * local, h, held)
@@ -230,7 +230,7 @@ def touched(tokens: FloatArray, experts: int, chosen: int) -> FloatArray:
     return distinct
 
 
-def _experts(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> None:
+def _experts(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> None:
     """Routed experts of the busiest rank: as many products as experts touched, each over its share of the tokens."""
     on, to, width = of.on, of.to, f.latent or of.model.hidden
     tokens = t.all * to.expert_dp
@@ -245,7 +245,7 @@ def _experts(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> Non
     bill.add("experts", count * compute, count * memory, overhead=count * of.routing_s)
 
 
-def _exchange(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> FloatArray:
+def _exchange(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> FloatArray:
     """Where data ranks meet, tokens go to their experts and come back; elsewhere tp's all-reduce does it. [n]"""
     to = of.to
     meets = (to.expert_dp > 1).astype(np.float64)
@@ -258,7 +258,7 @@ def _exchange(bill: Bill, of: Pass, t: Tokens, f: FeedForward, count: int) -> Fl
     return meets
 
 
-def _head(bill: Bill, of: Pass, t: Tokens) -> None:
+def _head(bill: Priced, of: Pass, t: Tokens) -> None:
     architecture, on = of.model.architecture, of.on
     rows = t.rows
     compute, memory = gemm(on, of.rate, rows, architecture.vocabulary / of.to.tp, architecture.hidden, of.head_bytes)
@@ -266,7 +266,7 @@ def _head(bill: Bill, of: Pass, t: Tokens) -> None:
     bill.add("head", some * compute, some * memory, overhead=on.profile.kernel_s * 2 * some)
 
 
-def _elementwise(bill: Bill, of: Pass, t: Tokens) -> None:
+def _elementwise(bill: Priced, of: Pass, t: Tokens) -> None:
     """Norms, residuals, positions and activations: passes over residual stream, gated widths, experts' copies."""
     architecture, p = of.model.architecture, of.on.profile
     active = sum(

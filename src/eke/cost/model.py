@@ -103,6 +103,17 @@ class CostModel:
             self._rows(layouts, context),
         )
 
+    def seconds(
+        self, layouts: Layouts, prefill_tokens: ArrayLike, sequences: ArrayLike, context: ArrayLike
+    ) -> FloatArray:
+        """What `mixed` takes in all, for searches that do not ask where time goes. [n]"""
+        return serving.seconds(
+            self._pass(layouts),
+            self._rows(layouts, prefill_tokens),
+            self._rows(layouts, sequences),
+            self._rows(layouts, context),
+        )
+
     def training(
         self,
         layouts: Layouts,

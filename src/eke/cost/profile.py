@@ -20,8 +20,7 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from eke import document
 from eke.cost.tables import Basis
 from eke.errors import InputError, UnknownName
 from eke.figures import Precision
@@ -160,10 +159,10 @@ def slug(chip: str) -> str:
 
 @cache
 def _read(path: Path) -> Mapping[str, Any]:
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict) or document.get("format") != "eke.profile/1":
+    held = document.read(path.read_text(encoding="utf-8"))
+    if not isinstance(held, dict) or held.get("format") != "eke.profile/1":
         raise InputError(f"{path} is not a profile", why="its `format` is not eke.profile/1", remedy="eke calibrate")
-    return document
+    return held
 
 
 def _shipped(chip: str) -> Mapping[str, Any] | None:

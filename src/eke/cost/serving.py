@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from eke.cost._bill import Bill
+from eke.cost._bill import Bill, Priced, Total
 from eke.cost.forward import OPERATORS, Pass, Tokens, forward
 from eke.cost.tables import FloatArray, Times
 
 
-def _priced(of: Pass, tokens: Tokens) -> Times:
+def _put(bill: Priced, of: Pass, tokens: Tokens) -> None:
     p = of.on.profile
-    bill = Bill(len(of.to.tp), OPERATORS)
     forward(bill, of, tokens)
     waits = np.maximum(p.host_s * of.model.architecture.layers - bill.seconds_of(), 0.0)
     bill.add("engine", overhead=waits + p.step_s + p.sequence_s * tokens.sequences)
+
+
+def _priced(of: Pass, tokens: Tokens) -> Times:
+    bill = Bill(len(of.to.tp), OPERATORS)
+    _put(bill, of, tokens)
     return bill.times()
 
 
@@ -36,12 +40,21 @@ def prefill(of: Pass, tokens: FloatArray, past: FloatArray, prompts: FloatArray)
 
 
 def mixed(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> Times:
-    """A chunk of `fresh` [n] prompt tokens beside `sequences` [n] that decode at mean `context` [n].
+    """A chunk of `fresh` [n] prompt tokens beside `sequences` [n] that decode at mean `context` [n]."""
+    return _priced(of, _beside(of, fresh, sequences, context))
 
-    The chunk is taken as the middle of a prompt of `context` tokens.
-    """
+
+def seconds(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> FloatArray:
+    """What `mixed` takes in all; at half the cost of telling operators apart. [n]"""
+    bill = Total(len(of.to.tp))
+    _put(bill, of, _beside(of, fresh, sequences, context))
+    return bill.seconds_of()
+
+
+def _beside(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> Tokens:
+    """The chunk is taken as the middle of a prompt of `context` tokens."""
     local = _per_rank(sequences, of, 1.0)
     chunk = _per_rank(fresh, of, 0.0)
     past = np.maximum(context - chunk, 0.0) / 2
     rows = local + np.minimum(chunk, 1.0)
-    return _priced(of, Tokens(chunk, past, rows, local, context, parts=np.ones_like(chunk)))
+    return Tokens(chunk, past, rows, local, context, parts=np.ones_like(chunk))

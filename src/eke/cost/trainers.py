@@ -15,10 +15,9 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from eke.cost.profile import relatives
 from eke.cost.tables import Basis
+from eke.document import read as read_yaml
 from eke.errors import InputError, UnknownName
 from eke.figures import Precision
 from eke.fleet.chip import Chip
@@ -105,10 +104,10 @@ def read(path: Path = SHIPPED) -> Mapping[str, Any]:
     Raises:
         InputError: not such a file.
     """
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    held = read_yaml(path.read_text(encoding="utf-8"))
+    if not isinstance(held, dict) or held.get("format") != FORMAT:
         raise InputError(f"{path} holds no training coefficients", why=f"its `format` is not {FORMAT}")
-    return document
+    return held
 
 
 def families() -> tuple[str, ...]:

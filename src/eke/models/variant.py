@@ -12,9 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
-from eke import units
+from eke import document, units
 from eke.figures import Figure, Precision
 from eke.models import catalogue
 from eke.models.architecture import Architecture
@@ -122,10 +120,8 @@ def _size(row: Mapping[str, Any]) -> float:
 
 @cache
 def _document() -> Mapping[str, Any]:
-    document: Mapping[str, Any] = yaml.safe_load(
-        resources.files("eke.models").joinpath("quality.yaml").read_text("utf-8")
-    )
-    return document
+    rows: Mapping[str, Any] = document.read(resources.files("eke.models").joinpath("quality.yaml").read_text("utf-8"))
+    return rows
 
 
 def _evaluations() -> Sequence[Mapping[str, Any]]:

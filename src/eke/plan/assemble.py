@@ -55,18 +55,18 @@ def trim(program: Program, x: FloatArray) -> FloatArray:
     """The same plan without replicas that nobody needs: the solver stops short of caring about a few chips."""
     x, problem, runs = x.copy(), program.problem, program.runs
     slack = _slack(program, x)
-    order = sorted(range(len(runs.at)), key=lambda k: -problem.recipes[runs.recipe[k]].units)
+    wanted = np.zeros(len(x), dtype=bool)
+    wanted[runs.at[~runs.gang]] = x[runs.at[~runs.gang]] > 0.5
+    some = np.flatnonzero(
+        wanted[program.columns] & (program.entries > 0) & np.isfinite(program.row_lower[program.rows])
+    )
     entries: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    wanted = set(runs.at.tolist())
-    for row, column, value in zip(
-        program.rows.tolist(), program.columns.tolist(), program.entries.tolist(), strict=True
-    ):
-        if column in wanted and value > 0 and np.isfinite(program.row_lower[row]):
-            entries[column].append((row, value))
-    for k in order:
-        column, recipe = int(runs.at[k]), problem.recipes[runs.recipe[k]]
-        if x[column] < 0.5 or recipe.kind == "train":
-            continue
+    for row, column, value in zip(program.rows[some].tolist(), program.columns[some].tolist(),
+                                  program.entries[some].tolist(), strict=True):  # fmt: skip
+        entries[column].append((row, value))
+    used = np.flatnonzero(wanted[runs.at]).tolist()
+    for k in sorted(used, key=lambda k: -problem.recipes[runs.recipe[k]].units):
+        column = int(runs.at[k])
         spare = min((slack[row] / value for row, value in entries[column]), default=0.0)
         drop = max(0.0, min(x[column], np.floor(spare + 1e-9)))
         x[column] -= drop
@@ -89,9 +89,11 @@ def _set_aside(program: Program, x: FloatArray) -> FloatArray:
 
 def _used(program: Program, x: FloatArray) -> dict[str, FloatArray]:
     """Units of each pool in use, by class of slots."""
-    used = {pool: np.zeros(len(program.problem.weights)) for pool in program.problem.units}
-    for row in _rows(program, x):
-        used[row.recipe.pool][list(row.classes)] += row.replicas * row.recipe.units
+    problem, runs = program.problem, program.runs
+    used = {pool: np.zeros(len(problem.weights)) for pool in problem.units}
+    for k in np.flatnonzero(x[runs.at] > 0.5).tolist():
+        recipe, slot = problem.recipes[runs.recipe[k]], int(runs.slot[k])
+        used[recipe.pool][slice(None) if slot < 0 else slot] += round(x[runs.at[k]]) * recipe.units
     return used
 
 
@@ -106,37 +108,39 @@ class Row:
 
 def _rows(program: Program, x: FloatArray) -> list[Row]:
     problem, runs = program.problem, program.runs
+    workloads = {w.name: w for w in problem.workloads}
+    chosen = [
+        (problem.recipes[runs.recipe[k]], int(runs.slot[k]), round(x[runs.at[k]]))
+        for k in np.flatnonzero(x[runs.at] > 0.5).tolist()
+    ]
+    together: dict[tuple[object, int], float] = defaultdict(float)  # of one job, or of answers that count alike
+    for recipe, slot, replicas in chosen:
+        together[_side(program, recipe, workloads[recipe.workload]), slot] += replicas * recipe.rate
     rows = []
-    for k in np.flatnonzero(x[runs.at] > 0.5):
-        recipe, slot = problem.recipes[runs.recipe[k]], int(runs.slot[k])
+    for recipe, slot, replicas in chosen:
         classes = tuple(range(len(problem.weights))) if slot < 0 else (slot,)
         rate = recipe.rate * program.moving if recipe.kind == "train" and slot >= 0 else recipe.rate
-        rows.append(Row(recipe, round(x[runs.at[k]]), classes, rate, _share(program, x, recipe, slot)))
+        w = workloads[recipe.workload]
+        share = _share(program, x, recipe, w, slot, together[_side(program, recipe, w), slot])
+        rows.append(Row(recipe, replicas, classes, rate, share))
     return rows
 
 
-def _share(program: Program, x: FloatArray, recipe: Recipe, slot: int) -> float:
-    """Share of the workload's demand that one replica's worth of this recipe does in a slot."""
-    problem, runs = program.problem, program.runs
-    w = next(w for w in problem.workloads if w.name == recipe.workload)
+def _side(program: Program, recipe: Recipe, w: Workload) -> object:
+    return program.group(recipe, w) if isinstance(w, Serve) else w.name
+
+
+def _share(program: Program, x: FloatArray, recipe: Recipe, w: Workload, slot: int, together: float) -> float:
+    """Share of the workload's demand that one replica's worth of this recipe does in a slot; `together`: the rate of
+    all that count alike.
+    """
     if isinstance(w, Train):
-        parts = [
-            problem.recipes[runs.recipe[k]]
-            for k in np.flatnonzero(((runs.slot == slot) | (runs.slot < 0)) & (x[runs.at] > 0.5))
-        ]
-        return float(recipe.rate / sum(r.rate for r in parts if r.workload == w.name))
+        return recipe.rate / together
     if isinstance(w, Batch):
         return recipe.rate / w.requests_per_s if w.requests_per_s else 0.0
-    wanted = float(problem.demand[w.name][slot])
-    group = program.group(recipe, w)
-    capacity = sum(
-        x[runs.at[k]] * problem.recipes[runs.recipe[k]].rate
-        for k in np.flatnonzero((runs.slot == slot) & (x[runs.at] > 0.5))
-        if problem.recipes[runs.recipe[k]].workload == w.name
-        and program.group(problem.recipes[runs.recipe[k]], w) == group
-    )
-    answered = float(x[program.answered[group][slot]])
-    return recipe.rate * answered / capacity if wanted > 0 and capacity > 0 else 0.0
+    if program.problem.demand[w.name][slot] <= 0 or together <= 0:
+        return 0.0
+    return recipe.rate * float(x[program.answered[program.group(recipe, w)][slot]]) / together
 
 
 def _placements(problem: Problem, row: Row) -> list[Placement]:

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -50,7 +51,8 @@ BUSY = 0.95
 """Most of its time a replica may spend reading prompts, promises aside."""
 STABLE = 0.7
 """The same for a replica that cannot hold its promise at any rate: it still must not fall behind."""
-TTFT_RANGE_S, TTFT_STEPS = (1e-3, 1e5), 40
+TTFT_RANGE_S, TTFT_SAYS = (1e-3, 1e5), 0.01
+"""Times to first token that are looked among, and the share they are said to."""
 SAMPLES = 16
 """Prompt lengths the tail of TTFT is averaged over."""
 
@@ -78,6 +80,7 @@ class Load:
         return NormalDist().inv_cdf(self.slo.percentile / 100) if self.slo else 0.0
 
 
+@lru_cache(1000)
 def load(prompt: Distribution, output: Distribution, prefix_hit: float, slo: Slo | None) -> Load:
     """The load of a workload; a decoding request is met, in the mean, E[O²] / 2 E[O] tokens into its answer."""
     read = Distribution(tuple(max(1.0, v * (1 - prefix_hit)) for v in prompt.values))
@@ -211,13 +214,13 @@ def _points(cost: CostModel, of: _Rows, row: IntArray, b: FloatArray, chunk: Flo
     at = of.take(row)
     lanes = at.lanes
     c_q = np.minimum(chunk, c * (1 + at.z * np.sqrt((1 + at.variation) * lanes / b)))
-    t_q = cost.mixed(at.layouts, c_q, b_q, at.context).seconds * slow
+    t_q = cost.seconds(at.layouts, c_q, b_q, at.context) * slow
     if strict:
         quick = np.flatnonzero(t_q <= at.tpot_s)
         row, at = row[quick], at.take(quick)
         b, chunk, c, t_q, lanes = (v[quick] for v in (b, chunk, c, t_q, lanes))
-    t = cost.mixed(at.layouts, c, b, at.context).seconds * slow
-    tau = lanes * cost.mixed(at.layouts, chunk, b, at.context).seconds * slow / chunk
+    t = cost.seconds(at.layouts, c, b, at.context) * slow
+    tau = lanes * cost.seconds(at.layouts, chunk, b, at.context) * slow / chunk
     rate = b / (at.written * t)
     busy = rate / lanes * at.read * tau
     fits = busy <= BUSY
@@ -238,15 +241,13 @@ def _late(
 ) -> FloatArray:  # fmt: skip
     """Share of requests whose first token comes after `ttft_s`: M/G/1 of one lane at `rate` over the prompt lengths.
 
-    Rows are along the first axis; `ttft_s` may have a second one. [n, ...]
+    [n]
     """
-    further = (slice(None),) + (None,) * (ttft_s.ndim - 1)
     busy = np.minimum(rate * read * tau, 0.999)
     wait = rate * squared * tau**2 / (2 * (1 - busy))
-    slack = (ttft_s - t[further])[..., None] - (tau[:, None] * samples)[(*further, slice(None))]
-    steep = (busy / np.maximum(wait, 1e-12))[further]
-    tail = busy[further][..., None] * np.exp(-np.maximum(slack, 0.0) * steep[..., None])
-    late: FloatArray = np.where(slack < 0, 1.0, tail).mean(axis=-1)
+    slack = (ttft_s - t)[:, None] - tau[:, None] * samples  # [n, SAMPLES]
+    tail = busy[:, None] * np.exp(-np.maximum(slack, 0.0) * (busy / np.maximum(wait, 1e-12))[:, None])
+    late: FloatArray = np.where(slack < 0, 1.0, tail).mean(axis=1)
     return late
 
 
@@ -288,13 +289,10 @@ def _pick(of: _Rows, p: _Points, loads: int) -> list[Capacity]:
 
 
 def _ttft(of: _Rows, rate: FloatArray, tau: FloatArray, t: FloatArray) -> FloatArray:
-    """Time to first token at the promised percentile: where the late share crosses what is allowed, to 1%. [n]"""
-    low = np.full_like(t, TTFT_RANGE_S[0])
-    step = (TTFT_RANGE_S[1] / TTFT_RANGE_S[0]) ** (1 / TTFT_STEPS)
-    for _ in range(2):
-        tried = low[:, None] * step ** np.arange(TTFT_STEPS + 1)  # [n, steps]
-        late = _late(of.read, of.squared, of.samples, rate, tau, t, tried) > of.late[:, None]
-        first = np.minimum(late.sum(axis=1), TTFT_STEPS)
-        high = tried[np.arange(len(t)), first]
-        low, step = high / step, step ** (1 / TTFT_STEPS)
-    return np.asarray(high)
+    """Time to first token at the promised percentile: where the share of late ones crosses what is allowed. [n]"""
+    low, high = np.full_like(t, np.log(TTFT_RANGE_S[0])), np.full_like(t, np.log(TTFT_RANGE_S[1]))
+    while float(high[0] - low[0]) > TTFT_SAYS:
+        middle = (low + high) / 2
+        late = _late(of.read, of.squared, of.samples, rate, tau, t, np.exp(middle)) > of.late
+        low, high = np.where(late, middle, low), np.where(late, high, middle)
+    return np.asarray(np.exp(high))

@@ -51,30 +51,35 @@ def training(architecture: Architecture, site: Site, sequences: int) -> Layouts:
     """Layouts of one training gang, data degrees in steps of at most about 2%."""
     cpu, experts = site.chip.kind == "cpu", experts_of(architecture)
     pipelines = (1,) if cpu else tuple(p for p in PIPELINES if p <= architecture.layers)
-    rows = []
+    parts = []
     for tp, pp in product(tensor_degrees(architecture, site), pipelines):
         model = tp * pp
         if not cpu and (site.per_node % model if model <= site.per_node else model % site.per_node):
             continue
-        for dp in data_degrees(1 if cpu else min(sequences, site.units // model)):
-            rows += [(tp, pp, ep, dp) for ep in _expert_degrees(experts, tp * dp, site)]
-    return table(rows)
+        dp = data_degrees(1 if cpu else min(sequences, site.units // model))
+        parts += [_columns(tp, pp, ep, dp[tp * dp % ep == 0]) for ep in _expert_degrees(experts, site)]
+    columns = np.concatenate([np.zeros((4, 0), dtype=np.int64), *parts], axis=1)
+    return Layouts(*columns)
 
 
-def data_degrees(most: int) -> list[int]:
+def _columns(tp: int, pp: int, ep: int, dp: IntArray) -> IntArray:
+    """Rows of one shape in several data degrees, as columns. [4, n]"""
+    return np.stack([np.full_like(dp, tp), np.full_like(dp, pp), np.full_like(dp, ep), dp])
+
+
+def data_degrees(most: int) -> IntArray:
     """1 to `most`: each up to 64, then in steps of about 2%, and the last."""
-    if most < 1:
-        return []
-    steps = np.geomspace(64, most, max(1, int(np.log(most / 64) / 0.02))).astype(int).tolist() if most > 64 else []
-    return sorted({*range(1, min(most, 64) + 1), *steps, most})
+    few = np.arange(1, min(most, 64) + 1)
+    if most <= 64:
+        return few
+    steps = np.geomspace(64, most, max(1, int(np.log(most / 64) / 0.02)))
+    return np.unique(np.append(few, [*steps.astype(np.int64), most]))
 
 
-def _expert_degrees(experts: int, ranks: int, site: Site) -> list[int]:
-    """Expert ranks of training: none, a node's worth, and a few nodes' worth; they divide the experts and tp*dp."""
-    if not experts:
-        return [1]
-    wanted = (1, site.domain, 2 * site.domain, 4 * site.domain)
-    return sorted({e for e in wanted if experts % e == 0 and ranks % e == 0}) or [1]
+def _expert_degrees(experts: int, site: Site) -> list[int]:
+    """Expert ranks of training: none, a node's worth, and a few nodes' worth; they divide the experts."""
+    wanted = (1, site.domain, 2 * site.domain, 4 * site.domain) if experts else (1,)
+    return sorted({e for e in wanted if e == 1 or experts % e == 0})
 
 
 def _places(units: int, site: Site) -> bool:

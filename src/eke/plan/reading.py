@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import ValidationError
 
+from eke import document as yaml_text
 from eke.errors import InputError, UnknownName
 from eke.fleet import catalogue as chips
 from eke.fleet.chip import Chip
@@ -66,13 +67,15 @@ def load(path: str | Path) -> Scenario:
 def parse(text: str, path: Path | None = None) -> Scenario:
     """The scenario in `text`; paths in it are relative to `path`'s folder."""
     try:
-        document = yaml.safe_load(text)
+        said = yaml_text.read(text)
+    except InputError:
+        raise
     except (yaml.YAMLError, ValueError) as error:
         raise InputError("the scenario is not YAML", why=str(error)) from error
-    if not isinstance(document, dict):
+    if not isinstance(said, dict):
         raise InputError("the scenario is empty or not a table", remedy="begin with format: eke.scenario/1")
     reader = _Reader(path)
-    scenario = reader.scenario(document)
+    scenario = reader.scenario(said)
     if reader.wrong or scenario is None:
         raise _all(reader.wrong)
     return replace(scenario, source=text)

@@ -10,19 +10,16 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
-import yaml
-
+from eke import document
 from eke.errors import InputError, UnknownName
 from eke.fleet.catalogue._read import Entry, vendor_entries
 from eke.fleet.chip import Chip
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @cache
 def _entries() -> tuple[Entry, ...]:
     texts = sorted((f.name, f) for f in files(__package__).iterdir() if f.name.endswith(".yaml"))
-    return tuple(e for _, f in texts for e in vendor_entries(yaml.load(f.read_text("utf-8"), _Loader)))
+    return tuple(e for _, f in texts for e in vendor_entries(document.read(f.read_text("utf-8"))))
 
 
 def index(chips: Iterable[Chip]) -> dict[str, Chip]:

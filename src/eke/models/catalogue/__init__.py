@@ -15,14 +15,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from eke import units
+from eke import document, units
 from eke.errors import InputError, UnknownName
 from eke.models.architecture import Architecture
 from eke.models.config import parse
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # eight times as fast, where PyYAML was built with it
 _SAME_SHAPE = ("-instruct", "-chat", "-base", "-it", "-pt", "-hf", "-thinking")
 
 
@@ -73,7 +70,7 @@ def entries() -> tuple[Entry, ...]:
     """The catalogue."""
     folder = resources.files(__name__)
     files = sorted((p for p in folder.iterdir() if p.name.endswith(".yaml")), key=lambda p: p.name)
-    rows = [row for file in files for row in yaml.load(file.read_text("utf-8"), Loader=_LOADER)["models"]]
+    rows = [row for file in files for row in document.read(file.read_text("utf-8"))["models"]]
     by_name = {row["name"]: row for row in rows}
     return tuple(_entry(row, by_name) for row in rows)
 

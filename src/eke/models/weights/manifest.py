@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-import yaml
-
+from eke import document
 from eke.errors import UnknownName
 
 
@@ -37,7 +36,7 @@ class Weights:
 def known() -> dict[str, Weights]:
     """All of them, by name."""
     text = resources.files(__package__ or __name__).joinpath("manifest.yaml").read_text("utf-8")
-    rows = yaml.safe_load(text)["weights"]
+    rows = document.read(text)["weights"]
     return {row["name"]: Weights(**{**row, "wheels": tuple(row["wheels"])}) for row in rows}
 
 
