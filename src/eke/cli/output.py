@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from eke.errors import InputError
+
 WIDE = 200  # columns where no terminal says how many it has: a file or a pipe should not fold words
 
 talk = Console(stderr=True, highlight=False)
@@ -31,6 +33,18 @@ class Format(StrEnum):
     yaml = "yaml"
 
 
+class Drawing(StrEnum):
+    """What `-o` takes where there is a chart too."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    yaml = "yaml"
+    html = "html"
+    png = "png"
+    svg = "svg"
+
+
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
 
 
@@ -39,11 +53,19 @@ def rows_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for place, key in enumerate(rows[0] if rows else ()):
         numeric = all(isinstance(r[key], (int, float)) for r in rows)
-        whole = place == 0 or numeric  # names and numbers are not cut in two
+        whole = place == 0 or numeric or not key  # names and numbers are not cut in two, nor bars
         table.add_column(key.replace("_", " "), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*("" if v is None else escape(str(v)) for v in row.values()))
     return table
+
+
+def bullets(lines: Sequence[str]) -> Table:
+    """Sentences, one below the other, their further lines indented."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    for line in lines:
+        grid.add_row("-", escape(line))
+    return grid
 
 
 def show(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], output: Format, *tables: Any) -> None:
@@ -59,3 +81,23 @@ def show(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], output:
     else:
         for table in tables or (rows_table(rows),):
             page.print(table)
+
+
+def flat(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], output: Drawing) -> None:
+    """Print a document, or its flat rows (csv), for a script."""
+    show(document, rows, Format(output.value))
+
+
+def draw(chart: Any, output: Drawing) -> None:
+    """Print a chart as a page or a picture.
+
+    Raises:
+        InputError: a picture on a terminal.
+    """
+    from eke import charts
+
+    if sys.stdout.isatty():
+        file = f"chart.{output.value}"
+        raise InputError(f"{output.value} is not for a terminal", remedy=f"-o {output.value} > {file}")
+    sys.stdout.buffer.write(charts.drawn(chart, output.value))
+    sys.stdout.buffer.flush()

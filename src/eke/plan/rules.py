@@ -87,19 +87,21 @@ def follow(rule: Rule, scenario: Scenario, problem: Problem | None = None, *, ac
         problem = planner.pose(scenario)
     recipes = tuple(r for r in problem.recipes if r.holds and (across or not r.joint))
     problem = replace(problem, recipes=recipes)
-    built = program.build(problem)
     desk = Desk(problem, np.zeros((len(problem.recipes), len(problem.weights)), dtype=np.int64))
     desk.free = {p: np.full(len(problem.weights), n, dtype=np.int64) for p, n in problem.units.items()}
     rule.place(desk)
+    kept = [i for i, r in enumerate(recipes) if r.kind == "train" or desk.replicas[i].any()]
+    desk = Desk(replace(problem, recipes=tuple(recipes[i] for i in kept)), desk.replicas[kept])
+    built = program.build(desk.problem)
     goal = planner.aim(built)
-    x = _trained(built, goal.combined, desk)
+    x = _trained(built, goal, desk)
     outcome = solve.Outcome(x, 0.0, np.inf, solve.NOTHING)
     made = assemble.plan(scenario, built, goal, outcome, (), {"recipes": 0.0, "solve": 0.0, "total": 0.0})
     objective = replace(made.objective, bound=None, gap=None)
     return replace(made, feasible=all(w.met for w in made.workloads), objective=objective, notes=())
 
 
-def _trained(built: Program, objective: FloatArray, desk: Desk) -> FloatArray:
+def _trained(built: Program, goal: planner.Aim, desk: Desk) -> FloatArray:
     """Columns with what is placed, and training on the rest: promises first, then the objective."""
     runs = built.runs
     lower, upper = built.promised(())
@@ -107,6 +109,11 @@ def _trained(built: Program, objective: FloatArray, desk: Desk) -> FloatArray:
     served = ~runs.gang
     lower[runs.at[served]] = upper[runs.at[served]] = desk.replicas[runs.recipe[served], runs.slot[served]]
     upper[runs.at[served]] = lower[runs.at[served]]
+    objective, promised = goal.combined, built.promised(goal.promises)[1]
+    promised[runs.at[served]] = lower[runs.at[served]]
+    best = branches.optimise(built, objective, (lower, promised), seconds=SECONDS, gap=GAP)
+    if best.x is not None:
+        return best.x
     missing = sum((built.kept(w.name) for w in desk.problem.workloads), np.zeros(len(objective)))
     kept = branches.optimise(built, missing, (lower, upper), seconds=SECONDS, gap=GAP)
     assert kept.x is not None, "nothing but what is placed is always a plan"

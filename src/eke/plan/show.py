@@ -39,12 +39,17 @@ def headline(plan: Plan) -> str:
 _PREFIXES = (("P", 1.0), ("T", 1e3), ("G", 1e6))
 
 
-def amount(value: float, unit: str) -> str:
+def amount(value: float, unit: str, digits: int = 5) -> str:
     """An objective's value in its unit: `9.6e-05 PFLOP/s` as `96 GFLOP/s`."""
     if unit.startswith("PFLOP/s"):
         prefix, factor = next((p for p in _PREFIXES if value * p[1] >= 1), _PREFIXES[-1])
-        return f"{value * factor:,.5g} {prefix}{unit[1:]}"
-    return f"{value:,.5g} {unit}".rstrip()
+        return f"{value * factor:,.{digits}g} {prefix}{unit[1:]}"
+    return f"{value:,.{digits}g} {unit}".rstrip()
+
+
+def number(value: float) -> str:
+    """A number for a table: `1.25`, `1,984`, `4M` for four million."""
+    return units.show_count(value) if abs(value) >= 1e5 else f"{value:,.4g}" if abs(value) >= 1e-3 else f"{value:.2g}"
 
 
 def spread(values: Iterable[float]) -> str:

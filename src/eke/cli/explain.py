@@ -1,0 +1,59 @@
+"""`eke explain`: why a plan is as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eke.cli.output import Drawing, bullets, draw, flat, page, rows_table, talk
+
+if TYPE_CHECKING:
+    from eke.plan.explain import Explanation
+
+
+def explain(
+    plan: Annotated[Path, typer.Argument(help="A plan file (eke plan SCENARIO --save plan.json), or a scenario.")],
+    what: Annotated[str | None, typer.Argument(help="A workload or a pool; default: the whole plan.")] = None,
+    output: Annotated[Drawing, typer.Option("-o", "--output", help="How to print; html, png, svg: a chart.")] = (
+        Drawing.table
+    ),
+    rules: Annotated[bool, typer.Option(help="Also what rules of thumb would have given; takes some seconds.")] = True,
+) -> None:
+    """Why this chip serves this and not that: what binds, what each chip gives up, the next best and what it costs.
+
+    Comparative advantage decides: not who does a work fastest, but who gives up least by doing it.
+    """
+    why = found(plan, what, rules=rules)
+    if output in (Drawing.html, Drawing.png, Drawing.svg):
+        draw(why.chart(), output)
+    elif output is Drawing.table:
+        print_why(why)
+    else:
+        from eke.plan.show_why import worth_rows
+
+        flat(why.to_dict(), worth_rows(why.worths), output)
+
+
+def found(path: Path, what: str | None, *, rules: bool) -> Explanation:
+    """The explanation of a plan file, or of the plan of a scenario, with a word of progress on a terminal."""
+    from eke.cli.plan import made
+    from eke.plan import load, read
+    from eke.plan.explain import Explainer
+
+    plan = read(path) if path.suffix == ".json" else made(load(path), best_effort=True)
+    with talk.status("pricing what is not in the plan …"):
+        explainer = Explainer(plan)
+        return explainer.of(what) if what else explainer.all(ruled=rules)
+
+
+def print_why(why: Explanation) -> None:
+    """Plain words first, then tables."""
+    from eke.plan.show_why import tables
+
+    page.print(f"[bold]{why.scenario}{f': {why.what}' if why.what else ''}[/]")
+    page.print(bullets(why.says))
+    for title, rows in tables(why):
+        page.print()
+        page.print(rows_table(rows, title))

@@ -1,0 +1,123 @@
+"""An explanation as tables for people: rows of plain values. It computes nothing new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eke import units
+from eke.plan.advantage import Worth
+from eke.plan.explain import Explanation
+from eke.plan.options import Option
+from eke.plan.show import amount, number
+
+NOTHING = 1e-6
+"""Share of the objective that is called nothing."""
+BAR = 10
+"""Characters of the longest bar."""
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def tables(why: Explanation) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Titles and rows, in the order they are read; empty ones are left out."""
+    found = [
+        (f"What a chip does, and what it gives up of {why.base} for each request/s", advantages(why)),
+        ("How else it could be done" if why.what else "The next best", options(why)),
+        ("What binds", binds(why)),
+        ("What rules of thumb would have given", ruled(why)),
+    ]
+    return [(title, rows) for title, rows in found if rows]
+
+
+def advantages(why: Explanation) -> list[dict[str, Any]]:
+    """A row a workload and pool: what a chip gives there, what it gives up, and a bar of how often the least of any
+    pool that is.
+    """
+    rows = []
+    for name in dict.fromkeys(w.workload for w in why.worths):
+        mine = [w for w in why.worths if w.workload == name and w.gives_up is not None]
+        least = min((w.gives_up for w in mine if w.gives_up), default=1.0)
+        times = {w.pool: (w.gives_up or 0.0) / least for w in mine}
+        scale = max(4.0, *times.values()) if times else 4.0
+        for w in sorted(mine, key=lambda w: times[w.pool]):
+            rows.append(
+                {
+                    "workload": name, "pool": w.pool, "does": f"{number(w.rate)}/s",
+                    "gives up": number(w.gives_up or 0.0), "x least": f"{times[w.pool]:.1f}",
+                    "": bar(times[w.pool] / scale), "chips": number(w.chips) if w.chips else "",
+                }
+            )  # fmt: skip
+            name = ""
+    return rows
+
+
+def bar(share: float) -> str:
+    """A bar of `share` of the longest, to an eighth of a character."""
+    eighths = round(min(max(share, 0.0), 1.0) * BAR * 8)
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def options(why: Explanation) -> list[dict[str, Any]]:
+    """A row a workload and pool; of the whole plan, each workload's best that is not in it."""
+    rows = []
+    shown: Sequence[Option] = why.options
+    if not why.what:
+        free = [o for o in why.options if not o.planned and not o.why_not]
+        shown = list({o.workload: o for o in reversed(free)}.values())[::-1]
+    trains = any(o.tokens_per_s for o in shown)
+    for o in shown:
+        if o.why_not:
+            rows.append(
+                {"workload": o.workload, "pool": o.pool, "in plan": "", "all": "", "costs": "", "by": o.why_not}
+            )
+            continue
+        cost = "" if o.loses is None else _cost(o.loses, why)
+        if trains and o.tokens_per_s:
+            cost = f"{units.show_count(o.tokens_per_s)} tokens/s"
+        rows.append(
+            {
+                "workload": o.workload, "pool": o.pool, "in plan": number(o.planned) if o.planned else "",
+                "all": number(o.chips), "costs": cost, "by": f"{_form(o, why)}, {o.recipe}",
+            }
+        )  # fmt: skip
+    heads = {"all": "chips for all", "costs": "gives" if trains and why.what else "costs"}
+    return [{heads.get(k, k): v for k, v in r.items()} for r in rows]
+
+
+def _cost(value: float, why: Explanation) -> str:
+    if value <= NOTHING * abs(why.value or 0.0):
+        return "nothing"
+    return amount(value, why.unit.removesuffix(" of training"), 3)
+
+
+def _form(o: Option, why: Explanation) -> str:
+    """Precision, and the model where pools differ in it."""
+    models = {p.model for p in why.options if p.workload == o.workload and p.model}
+    return f"{o.model} {o.variant}" if len(models) > 1 else o.variant
+
+
+def binds(why: Explanation) -> list[dict[str, Any]]:
+    """A row for each pool that is full and each promise that is tight."""
+    return [{"what": b.what, "binds by": b.how, "price": f"{b.price:.3g}"} for b in why.binds]
+
+
+def ruled(why: Explanation) -> list[dict[str, Any]]:
+    """A row a rule of thumb: the objective it reaches and loses; then with each job in one pool."""
+
+    def lost(value: float | None, unmet: Sequence[str] = ()) -> str:
+        return f"{value:.1%}" if value is not None else f"not kept: {', '.join(unmet)}" if unmet else "not kept"
+
+    unit = why.unit.removesuffix(" of training")
+    return [
+        {
+            "rule": r.rule, "gives": "" if r.value is None else amount(r.value, unit, 4),
+            "loses": lost(r.loses, r.unmet), "each job in one pool": lost(r.loses_alone), "it says": r.says,
+        }
+        for r in why.rules
+    ]  # fmt: skip
+
+
+def worth_rows(worths: Sequence[Worth]) -> list[dict[str, Any]]:
+    """Comparative advantage as plain columns."""
+    names = ("workload", "kind", "pool", "chip", "rate", "ahead", "gives_up", "advantage", "chips")
+    return [{n: getattr(w, n) for n in names} for w in worths]
