@@ -15,6 +15,7 @@ from eke.figures import Precision
 from eke.models.variant import Variant
 from eke.plan import layouts
 from eke.plan.layouts import take
+from eke.plan.pins import Form
 from eke.plan.recipes import Recipe, Site
 from eke.plan.scenario import Train
 
@@ -55,6 +56,12 @@ def recipes(workload: Train, site: Site) -> list[Recipe]:
     return _gangs(workload, site, 1.0, None)
 
 
+def formed(workload: Train, site: Site, form: Form) -> list[Recipe]:
+    """The gang of that form at a site, standing alone; none where it does not fit."""
+    tp, pp, dp, ep = form.shape
+    return _gangs(workload, site, 1.0, None, layouts.table([(tp, pp, ep, dp)])) if form.model == workload.model else []
+
+
 def parts(workload: Train, site: Site, rest: float, share: float, link: float | None, *, joins: bool) -> list[Recipe]:
     """Gangs that work through `share` of each step while other pools do the rest, in step with them.
 
@@ -79,13 +86,15 @@ def parts(workload: Train, site: Site, rest: float, share: float, link: float | 
     ]
 
 
-def _gangs(workload: Train, site: Site, share: float, link: float | None) -> list[Recipe]:
+def _gangs(workload: Train, site: Site, share: float, link: float | None, only: Layouts | None = None) -> list[Recipe]:
     cpu = site.chip.kind == "cpu"
     sequences = max(1, round(workload.global_batch * share / workload.sequence))
     if not cpu and not any(p in site.chip.flops for p in _STANDS_IN[workload.precision]):
         return []
     table, micro, count = _rows(
-        layouts.training(workload.architecture, site, sequences), sequences, CPU_MICRO_BATCHES if cpu else MICRO_BATCHES
+        only or layouts.training(workload.architecture, site, sequences),
+        sequences,
+        CPU_MICRO_BATCHES if cpu else MICRO_BATCHES,
     )
     if not len(table.tp):
         return []

@@ -12,7 +12,8 @@ import numpy as np
 
 from eke.cost import FloatArray
 from eke.fleet.pool import Fleet
-from eke.plan import assemble, branches, effort, gangs, program, reasons, serving, solve, steady
+from eke.plan import assemble, branches, effort, gangs, pins, program, reasons, serving, solve, steady
+from eke.plan.pins import Pin
 from eke.plan.plan import Conflict, Plan
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe, Site, sites, units, units_per_chip
@@ -32,8 +33,9 @@ TIE = 1e-4
 
 
 def make(
-    scenario: Scenario, *, best_effort: bool = False, progress: Progress | None = None, seconds: float = SECONDS
-) -> Plan:
+    scenario: Scenario, *, best_effort: bool = False, progress: Progress | None = None, seconds: float = SECONDS,
+    pinned: Sequence[Pin] = (),
+) -> Plan:  # fmt: skip
     """The plan of a scenario.
 
     Args:
@@ -41,9 +43,16 @@ def make(
         best_effort: when not all promises can be kept, plan what can be reached, by priority, instead of nothing.
         progress: told in a few words what is being done.
         seconds: of CPU time, for the integer program.
+        pinned: what the plan is held to: `eke.plan.pins.of(old_plan, workloads)` holds parts of an earlier one. Where
+            that cannot be, the plan is infeasible and names the fewest pins that are in the way.
+
+    Raises:
+        InputError: a pin that no plan of the scenario could have.
     """
     say = progress or (lambda _: None)
     began = time.perf_counter()
+    pins.check(pinned, scenario)
+    scenario = replace(scenario, pinned=(*scenario.pinned, *pinned))
     if scenario.detected:
         say("measuring this machine")
     scenario = ready(scenario)
@@ -145,6 +154,7 @@ def pose(scenario: Scenario, only: tuple[str, ...] | None = None, *, larger: flo
     none = [w for w in workloads if not isinstance(w, Train) and w.name not in have]
     found += [r for site, pools in places for r in _recipes(none, site, pools, larger, off, late=True)] if none else []
     found += [r for w in workloads if isinstance(w, Train) for r in _joint(w, scenario.fleet, places, found, larger)]
+    found += [r for pin in scenario.pinned for r in _formed(pin, workloads, scenario.fleet, found)]
     return problem(scenario, workloads, found, larger)
 
 
@@ -162,17 +172,30 @@ def problem(scenario: Scenario, workloads: Sequence[Workload], recipes: Iterable
     rates = {w.name: w.traffic.rates for w in workloads if isinstance(w, Serve)}
     if "day-night" in off:
         rates = {name: (max(r),) * scenario.slots for name, r in rates.items()}
-    classes: dict[tuple[float, ...], list[int]] = {}
+    names = {w.name for w in workloads}
+    held = tuple(dict.fromkeys(pin for pin in scenario.pinned if pin.workload in names))
+    classes: dict[tuple[object, ...], list[int]] = {}
     for slot in range(scenario.slots):
-        classes.setdefault(tuple(round(r[slot], 9) for r in rates.values()), []).append(slot)
+        own = ((pin.workload, pin.pool, pin.form, pin.least, pin.most) for pin in held if pin.slot == slot)
+        classes.setdefault((*(round(r[slot], 9) for r in rates.values()), *own), []).append(slot)
     slots = tuple(tuple(s) for s in classes.values())
     return Problem(
         tuple(workloads), kept, room,
         {p.name: units_per_chip(p.chip) for p in scenario.fleet.pools},
         np.array([len(s) / scenario.slots for s in slots]), slots,
         {name: np.array([r[s[0]] for s in slots]) for name, r in rates.items()}, scenario.objective,
-        worth(scenario.fleet), "mixed-placement" in off,
+        worth(scenario.fleet), "mixed-placement" in off, held,
     )  # fmt: skip
+
+
+def _formed(pin: Pin, workloads: Sequence[Workload], fleet: Fleet, known: Sequence[Recipe]) -> list[Recipe]:
+    """The recipe a pin names, where no other search came upon it."""
+    w = next((w for w in workloads if w.name == pin.workload), None)
+    if w is None or pin.form is None or pin.least == 0 or any(pin.matches(r) for r in known):
+        return []
+    ((site, _),) = sites([fleet.pool(pin.pool)])
+    found = gangs.formed(w, site, pin.form) if isinstance(w, Train) else serving.formed(w, site, pin.form)
+    return [replace(r, pool=pin.pool) for r in found]
 
 
 def worth(fleet: Fleet) -> dict[str, float]:

@@ -20,18 +20,20 @@ Rows:
     part     Σ_{r in p, of g} z[r,·] ≤ a[g,·]                                  one part in each pool
     tokens   Σ min(w_t rate_r deadline_j / tokens_j, 1) z[r,·] + d[j] ≥ 1
     pile     Σ_t Σ_r min(w_t rate_r / D[s], 1) x[r,t] + d[s] ≥ 1               batch work, over the day
+    pin      least ≤ Σ_{r of the form} x[r,t] + z[r,·] ≤ most                  what must stay of an earlier plan
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eke.cost import FloatArray, IntArray
 from eke.plan.gangs import MOVE_S
+from eke.plan.pins import Pin
 from eke.plan.recipes import Recipe
 from eke.plan.scenario import Goal, Serve, Train, Workload
 
@@ -61,6 +63,7 @@ class Problem:
     goal: Goal = "train-progress"
     worth: Mapping[str, float] = field(default_factory=dict)
     even: bool = False
+    pinned: tuple[Pin, ...] = ()
 
     def spared(self, recipe: Recipe) -> float:
         """What it is worth to do without a replica of `recipe`: its chips, a strong one counting for more."""
@@ -89,6 +92,7 @@ class Program:
     Attributes:
         runs: the columns that stand for replicas and gangs.
         aside: column u by pool. missing: columns d by workload. answered: columns y by (workload, model, quality).
+        pinned: rows that hold what is pinned.
         scaled: rows whose right-hand side grows with a workload's demand, and that side.
         wanted: what was promised, one number a slot for serve.
         progress, value, used: objectives by column: training FLOP/s, currency a day, chips in the mean over the day.
@@ -115,6 +119,15 @@ class Program:
     value: FloatArray
     used: FloatArray
     spared: FloatArray
+    pinned: Mapping[Pin, IntArray] = field(default_factory=dict)
+
+    def freed(self, pins: Iterable[Pin]) -> Program:
+        """The program without those pins."""
+        lower, upper = self.row_lower.copy(), self.row_upper.copy()
+        for pin in pins:
+            lower[self.pinned[pin]], upper[self.pinned[pin]] = -np.inf, np.inf
+        kept = {pin: rows for pin, rows in self.pinned.items() if pin not in set(pins)}
+        return replace(self, row_lower=lower, row_upper=upper, pinned=kept)
 
     def promised(self, names: Sequence[str] | None = None, *, larger: bool = False) -> tuple[FloatArray, FloatArray]:
         """Column bounds in which the promises of `names` (default: all) must be kept in full.
@@ -220,7 +233,8 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
         if best_effort
         else {}
     )
-    return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started)
+    pinned = {pin: _pinned(sheet, problem, runs, pin) for pin in problem.pinned}
+    return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started, pinned)
 
 
 class _Of:
@@ -373,11 +387,22 @@ def _started(sheet: _Sheet, runs: Columns, mine: Bools, classes: int) -> int:
     return int(started[0])
 
 
+def _pinned(sheet: _Sheet, problem: Problem, runs: Columns, pin: Pin) -> IntArray:
+    """Rows that hold the replicas of a pin, one for each class of slots it names."""
+    mine = np.array([pin.matches(r) for r in problem.recipes], dtype=bool)[runs.recipe]
+    named = [t for t, slots in enumerate(problem.slots) if pin.slot is None or pin.slot in slots]
+    rows = sheet.row(float(pin.least), np.inf if pin.most is None else float(pin.most), len(named))
+    for row, t in zip(rows, named, strict=True):
+        here = mine & ((runs.slot == t) | (runs.slot < 0))
+        sheet.put(np.array([row]), runs.at[here], 1.0)
+    return rows
+
+
 def _close(
     sheet: _Sheet, problem: Problem, of: _Of, runs: Columns, aside: dict[str, int], missing: dict[str, IntArray],
     answered: dict[tuple[str, str, float], IntArray], scaled: dict[str, tuple[IntArray, FloatArray]], wanted: dict[str,
     FloatArray],
-    started: dict[str, int],
+    started: dict[str, int], pinned: dict[Pin, IntArray],
 ) -> Program:  # fmt: skip
     progress, value, used, spared = (np.zeros(sheet.width) for _ in range(4))
     progress[runs.at] = of.share * of.rate * of.flop
@@ -399,5 +424,5 @@ def _close(
     return Program(
         problem, np.concatenate(sheet.lower), np.concatenate(sheet.upper), np.concatenate(sheet.integer),
         np.concatenate(sheet.row_lower), np.concatenate(sheet.row_upper), rows, columns, entries, runs, aside, missing,
-        answered, scaled, wanted, started, progress, value, used, spared,
+        answered, scaled, wanted, started, progress, value, used, spared, pinned,
     )  # fmt: skip

@@ -33,6 +33,9 @@ CHECK_S = 2.0
 
 def conflicts(scenario: Scenario, program: Program, pose: Pose) -> tuple[Conflict, ...]:
     """Sets of promises, each the fewest that cannot hold together; a promise is in one at most."""
+    if program.pinned and (conflict := _pinned(program)) is not None:
+        return (conflict,)
+    program, scenario = program.freed(list(program.pinned)), replace(scenario, pinned=())
     found: list[Conflict] = []
     left = [w.name for w in program.problem.workloads]
     while left and not possible(program, left):
@@ -43,6 +46,33 @@ def conflicts(scenario: Scenario, program: Program, pose: Pose) -> tuple[Conflic
         fewest = [w.name for w in program.problem.workloads]
         found.append(_conflict(scenario, program, fewest, pose))
     return tuple(found)
+
+
+def _pinned(program: Program) -> Conflict | None:
+    """The fewest pins and promises that cannot hold together; None where it is not the pins."""
+    names = [w.name for w in program.problem.workloads]
+    free = program.freed(list(program.pinned))
+    if not possible(free, names) or not _whole(free):
+        return None
+    for pin in list(program.pinned):
+        without = program.freed([pin])
+        if without.pinned and not possible(without, names):
+            program = without
+    # Where split replicas would do, or pins alone are too much, no promise is to blame.
+    blamed = not possible(program, names) and possible(program, [])
+    fewest = _irreducible(program, names) if blamed else []
+    told = "; ".join(str(pin) for pin in program.pinned)
+    promised = f" beside the promise{'s' if len(fewest) > 1 else ''} of {', '.join(fewest)}" if fewest else ""
+    return Conflict(
+        tuple(dict.fromkeys([*fewest, *(pin.workload for pin in program.pinned)])),
+        tuple(dict.fromkeys(pin.pool for pin in program.pinned)),
+        f"what is pinned cannot be{promised}: {told}", tuple(f"without the pin {pin}" for pin in program.pinned),
+    )  # fmt: skip
+
+
+def _whole(program: Program) -> bool:
+    nothing = np.zeros(len(program.lower))
+    return branches.optimise(program, nothing, program.promised(), seconds=CHECK_S).x is not None
 
 
 def possible(program: Program, names: Sequence[str], bounds: tuple[FloatArray, FloatArray] | None = None) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from eke.fleet.pool import Fleet
 from eke.models.architecture import Architecture
 from eke.plan.distribution import Distribution
+from eke.plan.pins import Pin
 
 if TYPE_CHECKING:
     from eke.plan.plan import Plan
@@ -178,6 +179,7 @@ class Scenario:
         detected: the fleet is this machine (or cluster); its chips are measured before they are planned on.
         source: the text it was read from.
         slots: equal parts of a day the plan may differ in.
+        pinned: what a plan is held to.
         without: optimisations that may not be used, by their names in `eke.plan.optimisations`.
     """
 
@@ -191,6 +193,7 @@ class Scenario:
     path: Path | None = None
     source: str = ""
     without: frozenset[str] = frozenset()
+    pinned: tuple[Pin, ...] = ()
 
     def plan(self, *, best_effort: bool = False) -> Plan:
         """Who does what, with its bound and prices."""

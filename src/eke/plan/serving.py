@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eke.cost import IntArray
+from eke.cost import IntArray, Layouts
 from eke.errors import UnknownName
 from eke.figures import Precision
 from eke.models.architecture import Architecture
 from eke.models.variant import Variant, variants
 from eke.plan import capacity as dynamics
 from eke.plan import layouts
+from eke.plan.pins import Form
 from eke.plan.recipes import Recipe, Site, undominated
 from eke.plan.scenario import Batch, Serve
 
@@ -116,6 +117,17 @@ def recipes(
     return [r for w in workloads for r in _filtered(found[w.name], w.min_quality, _enough(w))]
 
 
+def formed(workload: Serve | Batch, site: Site, form: Form) -> list[Recipe]:
+    """The one recipe of that form at a site; none where it breaks the latency promise or does not fit."""
+    by = next((a for a in answerers(workload) if a.model == form.model), None)
+    variant = None if by is None else _variants(by.architecture).get(form.variant)
+    if by is None or variant is None or not runs(variant, site):
+        return []
+    tp, pp, dp, ep = form.shape
+    table = layouts.table([(tp, pp, ep, dp)])
+    return [r for r in _of_variant([(workload, by)], form.variant, variant, site, False, frozenset(), table) if r.holds]
+
+
 def _enough(workload: Serve | Batch) -> float:
     return max(workload.traffic.rates) if isinstance(workload, Serve) else workload.requests_per_s
 
@@ -150,10 +162,11 @@ def _of_variant(
     site: Site,
     late: bool,
     without: frozenset[str],
+    table: Layouts | None = None,
 ) -> Iterator[Recipe]:
     """For each workload and each size, the recipe of the layout that gives most."""
     architecture = asked[0][1].architecture
-    table = layouts.serving(architecture, site)
+    table = layouts.serving(architecture, site) if table is None else table
     if "expert-parallelism" in without:
         table = layouts.take(table, np.flatnonzero(table.ep == 1))
     if not len(table.tp):
