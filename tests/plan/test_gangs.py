@@ -41,6 +41,14 @@ def test_the_batch_is_nearly_the_one_asked_for() -> None:
     assert len(whole) > 100
 
 
+def test_recipes_say_how_a_step_is_shared_out() -> None:
+    """Micro-batches and data ranks make whole steps of nearly the batch asked for, as trainers demand it."""
+    ((site, _),) = sites([pool("a", "H800-SXM")])
+    for r in gangs.recipes(JOB, site):
+        assert r.accumulate >= 1
+        assert r.accumulate * r.micro_batch * r.dp * 4096 == pytest.approx(4e6, rel=0.0201)
+
+
 def test_a_part_trains_slower_than_a_gang_of_its_own() -> None:
     """In step with others, a pool's gang loses to the link and to fewer micro-batches."""
     ((site, _),) = sites([pool("a", "H800-SXM")])

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 1e-6
 """Share of a demand that may be missing to rounding."""
+NOTABLE = 0.005
+"""Share by which a step's batch may differ from the one asked for before it is worth a line."""
 
 PRICES = {
     "train-progress": ("PFLOP/s of training per chip", "PFLOP of training per million tokens", 1.0),
@@ -171,7 +173,7 @@ def settings(r: Recipe, cpu: bool) -> dict[str, Any]:
     """What an engine or a trainer must be told to run a recipe."""
     told: dict[str, Any] = {"engine": r.engine, "tp": r.tp, "pp": r.pp, "dp": r.dp, "ep": r.ep}
     if r.kind == "train":
-        told |= {"micro_batch": r.micro_batch, "mfu": round(r.mfu, 4)}
+        told |= {"micro_batch": r.micro_batch, "accumulate": r.accumulate, "mfu": round(r.mfu, 4)}
     else:
         told |= {"max_batch": r.max_batch, "chunked_prefill": r.chunk, "context": r.context}
     return told | ({"threads": r.units} if cpu else {})
@@ -256,7 +258,27 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
     met = done >= w.tokens_per_s * (1 - ENOUGH) and (
         done > 0 or bool(w.deadline_s is None and problem.goal != "train-progress")
     )
-    return Kept(w.name, w.kind, met, cost, unit, tokens_per_s=done, days=days, mfu=mfu if rows else None)
+    return Kept(
+        w.name, w.kind, met, cost, unit, tokens_per_s=done, days=days, mfu=mfu if rows else None, note=_step(w, rows)
+    )
+
+
+def _step(w: Train, rows: list[Row]) -> str:
+    """How much larger or smaller a step is than asked for, where all ranks could not share that out evenly.
+
+    Megatron and others refuse a global batch that micro-batch times data ranks does not divide.
+    """
+    alone = [r.recipe for r in rows if not r.recipe.joint]
+    sizes = {r.accumulate * r.micro_batch * r.dp * w.sequence for r in alone}
+    off = sorted(
+        size for size in sizes if abs(size - w.global_batch) > max(NOTABLE * w.global_batch, 0.51 * w.sequence)
+    )
+    if not off:
+        return ""
+    return (
+        f"a step takes {' or '.join(f'{size:,}' for size in off)} tokens instead of {w.global_batch:,.0f}, so that all "
+        "data ranks have equally many sequences"
+    )
 
 
 def _late(w: Serve, rows: list[Row]) -> str:

@@ -121,7 +121,8 @@ def _gangs(workload: Train, site: Site, share: float, link: float | None, only: 
         Recipe(
             workload.name, "train", "", workload.model, workload.precision, site.engine(training=True),
             int(table.tp[i]), int(table.pp[i]), int(table.dp[i]), int(table.ep[i]), units=int(units[i]),
-            rate=float(rate[i]), basis=cost.basis, micro_batch=int(micro[i]), flop_per_token=flop, mfu=float(mfu[i]),
+            rate=float(rate[i]), basis=cost.basis, micro_batch=int(micro[i]),
+            accumulate=int(count[i]), flop_per_token=flop, mfu=float(mfu[i]),
         )
         for i in _frontier(units, rate)
     ]  # fmt: skip

@@ -47,6 +47,10 @@ mend
 one (estimated). Rounded to whole nodes, so that small pools lose none."""
 
 
+TOO_LONG = 0.05
+"""Share of a pile's requests that may be too long for the model."""
+
+
 def load(path: str | Path) -> Scenario:
     """The scenario in a YAML file.
 
@@ -247,8 +251,27 @@ class _Reader:
         self.unique("workloads", [w.name for w in workloads])
         pools = [p.name for p in fleet.pools]
         for w in workloads:
+            self.readable(w)
             for pool in w.pools or ():
                 self.known(f"workloads ({w.name}).pools", "pool", pool, pools)
+
+    def readable(self, w: Workload) -> None:
+        """Requests must fit the model's context, all but those the promise leaves out."""
+        if isinstance(w, Train):
+            return
+        asks = w.traffic if isinstance(w, Serve) else w
+        share = too_long(asks.prompt, asks.output, w.architecture)
+        spare = 1 - w.slo.percentile / 100 if isinstance(w, Serve) else TOO_LONG
+        if share > spare + 1e-9:
+            self.wrong.append(
+                InputError(
+                    f"workloads ({w.name}): {share:.0%} of its requests are longer than the "
+                    f"{w.architecture.max_context:,} tokens that {w.model} reads",
+                    why=f"prompts up to {asks.prompt.values[-1]:,.0f} tokens, and {asks.output.mean:,.0f} written; "
+                    f"{spare:.3g} of them may be refused",
+                    remedy="a model with a longer context, or lengths as they are after cutting",
+                )
+            )
 
     def generations(self, g: GenerationsSection, workloads: tuple[Workload, ...], fleet: Fleet) -> Generations:
         pools = [p.name for p in fleet.pools]
@@ -277,6 +300,11 @@ class _Reader:
                     f"{where}: {error.what}", why=error.why or f"there are {', '.join(names)}", remedy=error.remedy
                 )
             )
+
+
+def too_long(prompt: Distribution, output: Distribution, architecture: Architecture) -> float:
+    """Share of requests whose prompt and mean answer the model's context does not hold."""
+    return sum(p + output.mean > architecture.max_context for p in prompt.values) / len(prompt.values)
 
 
 def available_by_default(nodes: int) -> float:

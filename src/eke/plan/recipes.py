@@ -42,6 +42,7 @@ class Recipe:
         chunk: prompt tokens one iteration reads at most.
         context: tokens of cache one replica holds.
         holds: whether it keeps the workload's latency bound at `rate`.
+        accumulate: micro-batches of a data rank in a step of training.
         joint: of a part of a gang over several pools, the group of pools it may join with; else empty.
         ttft_s, tpot_s: at the workload's percentile and `rate`; 0 for training and batch.
     """
@@ -67,6 +68,7 @@ class Recipe:
     tpot_s: float = 0.0
     holds: bool = True
     micro_batch: int = 0
+    accumulate: int = 0
     mfu: float = 0.0
     flop_per_token: float = 0.0
     joint: str = ""
