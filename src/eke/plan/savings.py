@@ -21,21 +21,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from math import factorial
+from typing import Any
 
 import numpy as np
 
-from eke.cost import FloatArray
-from eke.errors import Infeasible
+from eke.cost import Basis, FloatArray, profile
+from eke.errors import Infeasible, InputError
 from eke.plan import planner, program, solve
 from eke.plan.optimisations import ALL, Optimisation
 from eke.plan.part import whole
 from eke.plan.program import Problem, Program
-from eke.plan.recipes import Recipe
+from eke.plan.recipes import Recipe, sites
 from eke.plan.scenario import Scenario, Serve, Train
 
+FORMAT = "eke.savings/1"
 GROWN = 2.0
 """Times a pool that gangs are asked about: without an optimisation a job may need a larger one."""
 SLACK = 1e-6
@@ -69,6 +71,8 @@ class Savings:
     Attributes:
         chips: owned. needed: chips of the stock's own mix that the demand takes with everything; `bare`: with nothing
             of `shared`, the groups whose savings add up to what lies between.
+        quick: by pool, what is left of a saving if its chips are as fast as the other end of the cost model's 80%
+            interval says; savings are counted on the slow side of it. basis: by pool, how well speeds are known.
     """
 
     scenario: str
@@ -76,7 +80,13 @@ class Savings:
     needed: float
     bare: float | None
     shared: Mapping[str, float]
+    quick: Mapping[str, float]
+    basis: Mapping[str, Basis]
     optimisations: tuple[Saving, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `eke savings -o json` prints."""
+        return {"format": FORMAT, **asdict(self)}
 
 
 def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None) -> Savings:
@@ -87,7 +97,7 @@ def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None
     """
     say = progress or (lambda _: None)
     say("planning with everything")
-    counted = _Counted(scenario)
+    counted = Counted(scenario)
     named = [o for o in ALL if o.planned and o.name not in scenario.without]
     idle = {o.name: why for o in named if (why := counted.idle(o))}
     asked = [o for o in named if o.name not in idle]
@@ -96,10 +106,8 @@ def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None
     assert with_all is not None
     stock, least = {}, {}
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for o, (mixed, each) in zip(
-            asked, threads.map(lambda o: counted.both(frozenset({o.name})), asked), strict=True
-        ):
-            stock[o.name], least[o.name] = mixed, each
+        for o, both in zip(asked, threads.map(lambda o: counted.both(frozenset({o.name})), asked), strict=True):
+            stock[o.name], least[o.name] = both
     fixed = frozenset(o.name for o in asked if stock[o.name] is None)  # nothing holds without them
     free = [o for o in asked if o.name not in fixed]
     bare = frozenset(o.name for o in free)
@@ -128,7 +136,12 @@ def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None
                     _part(o, free, shared, stock, with_all, alone), reason,
                 )
             )  # fmt: skip
-    return Savings(scenario.name, counted.chips, with_all, nothing, shared, tuple(rows))
+    known = {
+        p: profile.find(at.chip, at.engine(training=False)) for at, pools in sites(scenario.fleet.pools) for p in pools
+    }
+    quick = {name: k.interval[0] / k.interval[1] for name, k in known.items()}
+    basis = {name: k.basis for name, k in known.items()}
+    return Savings(scenario.name, counted.chips, with_all, nothing, shared, quick, basis, tuple(rows))
 
 
 def _none(o: Optimisation, reason: str) -> Saving:
@@ -141,7 +154,7 @@ def _less(without: float | None, having: float | None) -> float | None:
     return without - having if without - having > SLACK * having else 0.0
 
 
-class _Counted:
+class Counted:
     """Chips that a scenario's demand takes, without some optimisations; each answer is kept."""
 
     def __init__(self, scenario: Scenario) -> None:
@@ -159,7 +172,7 @@ class _Counted:
                 f"{scenario.name}: not all promises can be kept, so there is no demand to count chips for",
                 remedy="eke plan says what cannot hold together",
             )
-        self._reached = best
+        self.reached = best
         self.chips = sum(n / built.problem.per_chip[p] for p, n in built.problem.units.items())
 
     def idle(self, o: Optimisation) -> str:
@@ -213,7 +226,7 @@ class _Counted:
             return None
         built = program.build(problem)
         goal = planner.aim(built)
-        floor = self._reached - SLACK * abs(self._reached) if goal.sign > 0 else -np.inf
+        floor = self.reached - SLACK * abs(self.reached) if goal.sign > 0 else -np.inf
         return _Open(built, goal.primary, floor, goal.promises)
 
     def _problem(self, off: frozenset[str]) -> Problem:
@@ -326,3 +339,47 @@ def _part(
     members = [one for one in free if one.group == o.group]
     total = sum(says(one) for one in members)
     return shared[o.group] * (says(o) / total if total > 0 else 1 / len(members))
+
+
+def steps(of: Savings) -> list[tuple[str, float, float]]:
+    """The waterfall: (what, from, to) in chips, from nothing through each group's share to everything; empty if the
+    demand takes some of them.
+    """
+    if of.bare is None or not of.shared:
+        return []
+    down, high = [("without them", 0.0, of.bare)], of.bare
+    for group, saved in sorted(of.shared.items(), key=lambda item: -item[1]):
+        down.append((group, high - saved, high))
+        high -= saved
+    return [*down, ("with them", 0.0, of.needed)]
+
+
+def waterfall(of: Savings) -> Any:
+    """The same as a chart (extra `charts`).
+
+    Raises:
+        InputError: there is nothing to draw.
+    """
+    from eke import charts
+
+    down = steps(of)
+    if not down:
+        raise InputError("there is no waterfall to draw", why="without the optimisations no number of chips would do")
+    alt = charts.altair_module()
+    values = [
+        {"step": name, "low": low, "high": high, "kind": "chips" if low == 0 else "saved",
+         "says": f"{high:,.0f}" if low == 0 else f"-{high - low:,.0f}"}
+        for name, low, high in down
+    ]  # fmt: skip
+    base = alt.Chart(alt.Data(values=values)).encode(
+        y=alt.Y("step:N", sort=[name for name, _, _ in down], title=None),
+    )
+    bars = base.mark_bar(size=18, cornerRadius=2).encode(
+        x=alt.X("low:Q", title="chips of the stock's own mix"), x2="high:Q",
+        color=alt.Color("kind:N", title=None, legend=None,
+                        scale=alt.Scale(domain=["chips", "saved"], range=[charts.SERVE, charts.TRAIN])),
+    )  # fmt: skip
+    words = base.mark_text(align="left", dx=6, color=charts.INK).encode(x="high:Q", text="says:N")
+    drawn = alt.layer(bars, words).properties(width=460, height=alt.Step(30))
+    said = f"{of.scenario}: chips of the same mix that the same work takes; each group's fair (Shapley) share"
+    return charts.styled(drawn, "What software saves", said)

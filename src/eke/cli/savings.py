@@ -1,0 +1,106 @@
+"""`eke savings`: what every optimisation is worth in chips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eke.cli.output import Format, Output, page, rows_table, show, talk
+
+if TYPE_CHECKING:
+    from eke.plan.savings import Savings
+
+BAR = 24
+"""Characters of the widest bar."""
+
+
+def savings(
+    scenario: Annotated[Path, typer.Argument(help="A scenario file.")],
+    output: Output = Format.table,
+    chart: Annotated[
+        Path | None, typer.Option(help="Also draw the waterfall: a file that ends in .html, .png or .svg.")
+    ] = None,
+) -> None:
+    """What every optimisation is worth in chips of each kind, for the same demand.
+
+    The demand is what the stock can do with everything. Each optimisation is then taken away by itself, added by itself
+    to nothing, and given its fair share of what all save together.
+    """
+    from eke.plan import load
+    from eke.plan import savings as counted
+
+    read = load(scenario)
+    if talk.is_terminal:
+        with talk.status("reading the scenario") as status:
+            made = counted.savings(read, progress=lambda text: status.update(f"{text} …"))
+    else:
+        made = counted.savings(read)
+    if chart is not None:
+        from eke.charts import write
+
+        write(counted.waterfall(made), chart)
+    rows = [_flat(o, list(made.quick)) for o in made.to_dict()["optimisations"]]
+    if output is Format.table:
+        _print(made)
+    else:
+        show(made.to_dict(), rows, output)
+    if chart is not None:
+        talk.print(f"drew {chart}")
+
+
+def _flat(row: dict[str, Any], pools: list[str]) -> dict[str, Any]:
+    saved = row.pop("chips_saved")
+    return {**row, **{f"saved_{pool}": saved.get(pool) for pool in pools}}
+
+
+def _print(made: Savings) -> None:
+    from eke.plan.savings import steps
+
+    page.print(
+        f"[bold]{made.scenario}[/]: {made.chips:,.0f} chips; the same work without these optimisations: "
+        f"{'more than any number' if made.bare is None else f'{made.bare:,.0f}'} of this mix",
+        soft_wrap=True,
+    )
+    down = steps(made)
+    if down:
+        most = max(high for _, _, high in down)
+        rows = [
+            {"step": name, "chips": f"{high:,.0f}" if low == 0 else f"-{high - low:,.0f}", "": _bar(low, high, most)}
+            for name, low, high in down
+        ]
+        page.print()
+        page.print(rows_table(rows, "Fair shares of what all save"))
+    used = [o for o in made.optimisations if o.used]
+    page.print()
+    page.print(
+        rows_table(
+            [
+                {"optimisation": o.name}
+                | {p: _chips(o.chips_saved.get(p)) for p in made.quick}
+                | {"of the mix": _chips(o.stock_saved), "alone": _chips(o.alone), "fair share": _chips(o.fair_share)}
+                for o in used
+            ],
+            "Chips that would replace each",
+        )
+    )
+    page.print()
+    for o in made.optimisations:
+        if o.reason:
+            page.print(f"- {o.name}: {o.reason}.", soft_wrap=True)
+    sides = ", ".join(f"{pool} {share:.2f} ({made.basis[pool]})" for pool, share in made.quick.items())
+    page.print(
+        f"[dim]- no number: these chips alone cannot replace it. Counted on the slow side of the predicted speeds; "
+        f"on the fast side of their 80% intervals a saving is this share of it: {sides}.[/]",
+        soft_wrap=True,
+    )
+
+
+def _chips(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _bar(low: float, high: float, most: float) -> str:
+    start = round(low / most * BAR)
+    return " " * start + "█" * max(round(high / most * BAR) - start, 1 if high > low else 0)

@@ -1,0 +1,117 @@
+"""What optimisations are worth: counted by the same program, monotone, and adding up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.plan.scenarios import SMALL, TOO_MUCH
+
+from eke.errors import Infeasible, InputError
+from eke.plan import parse, planner, savings
+from eke.plan.distribution import Distribution, constant
+from eke.plan.optimisations import ALL, NAMES
+from eke.plan.savings import Savings, steps
+
+TINY = (
+    SMALL.replace("slots: 4", "slots: 3")
+    .replace("office-day, lengths", "office-day, prefix_hit: 40%, lengths")
+    .replace("    slo:", "    alternatives: [{model: Qwen3-4B, quality: 0.98, share: 50%}]\n    slo:")
+)
+PLANNED = [o.name for o in ALL if o.planned]
+
+
+@pytest.fixture(scope="module")
+def made() -> Savings:
+    """The small scenario's savings."""
+    return savings.savings(parse(TINY))
+
+
+@pytest.fixture(scope="module")
+def counted() -> savings.Counted:
+    """Chips the small scenario takes, without whatever."""
+    return savings.Counted(parse(TINY))
+
+
+def test_every_optimisation_is_told(made: Savings) -> None:
+    """Used ones with their worth, the others with the reason."""
+    assert [o.name for o in made.optimisations] == list(NAMES)
+    for o in made.optimisations:
+        assert o.used or o.reason
+        assert set(o.chips_saved) == ({"h800", "l20"} if o.used else set())
+    by_name = {o.name: o for o in made.optimisations}
+    assert by_name["prefix-caching"].stock_saved is not None
+    assert by_name["prefix-caching"].stock_saved > 0
+    assert by_name["speculative-decoding"].reason == "no acceptance rate is known for these models on this traffic"
+    assert by_name["mixed-training"].used, "H800 and L20 are of one vendor"
+
+
+def test_fair_shares_add_up(made: Savings) -> None:
+    """Shapley's values share out exactly what lies between nothing and everything; members share their group's."""
+    assert made.bare is not None
+    assert sum(made.shared.values()) == pytest.approx(made.bare - made.needed, rel=1e-6)
+    for group, share in made.shared.items():
+        assert sum(o.fair_share or 0.0 for o in made.optimisations if o.group == group) == pytest.approx(share)
+    assert steps(made)[0][2] == made.bare
+    assert steps(made)[-1][2] == made.needed
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sets(st.sampled_from([n for n in PLANNED if n != "mixed-placement"])), st.data())
+def test_less_software_never_frees_chips(counted: savings.Counted, off: set[str], data: st.DataObject) -> None:
+    """Whatever else is missing, one optimisation less takes as many chips or more.
+
+    An equal share for every pool is left out: which share is equal depends on the recipes.
+    """
+    back = data.draw(st.sampled_from(sorted(off) or ["fp8"]))
+    without, having = counted.stock(frozenset(off)), counted.stock(frozenset(off - {back}))
+    assert having is not None
+    assert without is None or without >= having * (1 - 1e-4)
+
+
+def test_chips_saved_are_what_replaces_it() -> None:
+    """With as many more chips of a kind as it saves, a stock reaches without it what it reached with it."""
+    scenario = parse(TINY)
+    counted = savings.Counted(scenario)
+    off = frozenset({"prefix-caching"})
+    more = counted.both(off)[1]["h800"]
+    assert more is not None
+    pools = [replace(p, nodes=p.nodes * 4, available=more / (p.nodes * 32)) if p.name == "h800" else p
+             for p in scenario.fleet.pools]  # fmt: skip
+    grown = replace(scenario, fleet=replace(scenario.fleet, pools=tuple(pools)), without=off)
+    assert savings.Counted(grown).reached == pytest.approx(counted.reached, rel=0.05)  # whole nodes
+
+
+def test_a_plan_does_without() -> None:
+    """`without` in a scenario is obeyed: no such precision, no part of a gang, one plan all day."""
+    text = TINY.replace(
+        "objective:", "without: [int8, int4, fp8, mixed-training, day-night, smaller-models]\nobjective:"
+    )
+    problem = planner.pose(parse(text))
+    assert {r.variant for r in problem.recipes} <= {"bf16", "fp16"}
+    assert not any(r.joint for r in problem.recipes)
+    assert {r.model for r in problem.recipes} == {"Qwen3-8B"}
+    assert len(problem.weights) == 1
+    assert parse(text).plan().feasible
+
+
+def test_names_are_checked() -> None:
+    """A name nobody knows is told with its key."""
+    with pytest.raises(InputError, match=r"without.*prefix-cashing"):
+        parse(TINY.replace("objective:", "without: [prefix-cashing]\nobjective:"))
+
+
+def test_no_demand_no_savings() -> None:
+    """Promises that cannot be kept have no chips to count."""
+    with pytest.raises(Infeasible, match="not all promises"):
+        savings.savings(parse(TOO_MUCH))
+
+
+def test_the_longest_of_a_batch() -> None:
+    """Expected largest of n draws, against the formula for two equally likely values."""
+    two = Distribution((10.0, 30.0))
+    assert two.largest(1) == pytest.approx(two.mean)
+    assert two.largest(3) == pytest.approx(10 / 8 + 30 * 7 / 8)
+    assert constant(7.0).largest(100) == 7.0
