@@ -9,6 +9,12 @@ from eke.models.architecture import Architecture, Attention, Block, FeedForward
 from eke.models.variant import Variant
 
 
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibration finds no weights to measure an engine with, wherever the user keeps some."""
+    monkeypatch.delenv("EKE_MODELS", raising=False)
+
+
 def dense(name: str, layers: int, hidden: int, heads: int, kv_heads: int, width: int, vocabulary: int) -> Architecture:
     """A Llama-like model."""
     d = hidden // heads

@@ -159,3 +159,43 @@ def test_calibration_takes_less_than_its_patience() -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0
     assert _probe.ENOUGH * lines[0]["steps"] / _probe.ROUNDS < len(lines) <= lines[0]["steps"] + 1
+
+
+def test_cores_together_do_no_more_than_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disturbed measurement of all cores is not taken for a gain."""
+    lines = [
+        {"name": name, "cores": cores, "rate": 1e10 if cores == 1 else 5e10}
+        for _ in range(3)
+        for name in ("flops.fp32", "memory_bandwidth")
+        for cores in (1, 2)
+    ]
+    monkeypatch.setattr(calibrate, "_probe", lambda progress: (HEAD, lines))
+    assert calibrate.measure(BARE).figures["flops.fp32"].value == 2e10
+
+
+def test_the_engine_is_measured_where_its_weights_are(probed: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without weights it is skipped with what to do; once they are here the machine is measured again."""
+    found = calibrate.measure(BARE)
+    assert "eke models fetch" in found.skipped["llamacpp"]
+    calibrate.save(found, calibrate.path(BARE))
+    assert calibrate.load(BARE) == found
+    program = (
+        "import json; print(json.dumps({'steps': 2, 'cores': 1, 'versions': {}}))\n"
+        "for name, rate in (('products', 3e10), ('weights', 1e10)) * 2:\n"
+        "    print(json.dumps({'name': 'llamacpp.' + name, 'cores': 1, 'rate': rate}))"
+    )
+    monkeypatch.setattr(calibrate, "_ENGINE", (sys.executable, "-c", program))
+    monkeypatch.setattr(calibrate, "_engine_weights", lambda: Path("weights.gguf"))
+    assert calibrate.load(BARE) is None
+    again = calibrate.measure(BARE)
+    assert "llamacpp" not in again.skipped
+    assert (again.figures["llamacpp.products"].value, again.figures["llamacpp.products"].one_core) == (6e10, 3e10)
+
+
+def test_a_failing_engine_does_not_stop_the_calibration(probed: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its fault is told; everything else is measured."""
+    monkeypatch.setattr(calibrate, "_ENGINE", (sys.executable, "-c", "raise SystemExit('no such instruction')"))
+    monkeypatch.setattr(calibrate, "_engine_weights", lambda: Path("weights.gguf"))
+    found = calibrate.measure(BARE)
+    assert "no such instruction" in found.skipped["llamacpp"]
+    assert "flops.fp32" in found.figures

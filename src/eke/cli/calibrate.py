@@ -14,7 +14,7 @@ def calibrate(
     force: Annotated[bool, typer.Option("--force", help="Measure again, even if it was measured before.")] = False,
     output: Output = Format.table,
 ) -> None:
-    """Measure matrix products and memory bandwidth of this machine's cores, in under 20 seconds."""
+    """Measure products and memory bandwidth of this machine's cores, and the embedded engine, in about 20 seconds."""
     from dataclasses import asdict
 
     from eke.cost import calibrate as calibration
@@ -41,4 +41,6 @@ def calibrate(
 
 
 def _shown(name: str, value: float) -> str:
+    if name.endswith(".weights"):
+        return f"{units.show_count(value)} weights/s"
     return units.show_bytes_per_s(value) if name == "memory_bandwidth" else units.show_flop_per_s(value)

@@ -28,12 +28,15 @@ from eke.cost.profile import slug
 from eke.errors import EkeError, InputError
 from eke.figures import Figure, Precision
 from eke.fleet.chip import Chip
+from eke.models import catalogue, weights
 
 FORMAT = "eke.calibration/1"
 Progress = Callable[[str, float], None]  # what was measured last, share done
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _COMMAND = (sys.executable, "-m", "eke.cost._probe")
+_ENGINE = (sys.executable, "-m", "eke.cost._probe_engine")
+_MODEL = "embedded"  # whose weights the engine is measured with
 _PATIENCE_S = 180.0
 _log = logging.getLogger(__name__)
 
@@ -100,6 +103,9 @@ def load(chip: Chip) -> Calibration | None:
     if find_spec("torch") is not None and "torch" not in found.versions:
         _log.info("%s was measured without torch, which is here now", file)
         return None
+    if "llamacpp" in found.skipped and _engine_weights() is not None:
+        _log.info("%s was measured without the embedded engine, which is here now", file)
+        return None
     return found
 
 
@@ -115,7 +121,7 @@ def save(calibration: Calibration, file: Path) -> None:
 
 
 def measure(chip: Chip, progress: Progress | None = None) -> Calibration:
-    """Measure this machine as `chip`, in 10 to 20 seconds.
+    """Measure this machine as `chip`, in 10 to 30 seconds.
 
     Raises:
         InputError: `chip` is not a CPU.
@@ -129,6 +135,8 @@ def measure(chip: Chip, progress: Progress | None = None) -> Calibration:
         )
     head, lines = _probe(progress or (lambda _what, _done: None))
     figures, skipped = _figures(lines, head["cores"], chip.cores / head["cores"])
+    more, why = _engine_figures(progress or (lambda _what, _done: None), figures)
+    figures, skipped = figures | more, skipped | why
     if missing := {"flops.fp32", "memory_bandwidth"} - set(figures):
         raise EkeError(f"calibration could not measure {', '.join(sorted(missing))}", why="; ".join(skipped.values()))
     return Calibration(
@@ -143,10 +151,38 @@ def measure(chip: Chip, progress: Progress | None = None) -> Calibration:
     )
 
 
+def _engine_weights() -> Path | None:
+    """Weights to measure the embedded engine with, if it and they are here."""
+    return weights.path(_MODEL) if find_spec("xllamacpp") is not None else None
+
+
+def _engine_figures(progress: Progress, machine: Mapping[str, Measured]) -> tuple[dict[str, Measured], dict[str, str]]:
+    """What the embedded engine reaches; on all cores it is taken to gain as products in fp32 do."""
+    if (file := _engine_weights()) is None:
+        return {}, {"llamacpp": "no weights or no engine to measure it with; `eke models fetch embedded`"}
+    a = catalogue.architecture(_MODEL)
+    head = a.head_parameters or a.embedding_parameters
+    sizes = (str(a.active_parameters - head), str(head))
+    try:
+        _, lines = _run((*_ENGINE, str(file), *sizes), progress)
+    except EkeError as fault:
+        return {}, {"llamacpp": str(fault).replace("\n", "; ")}
+    found: dict[str, Measured] = {}
+    gain = machine["flops.fp32"].value / machine["flops.fp32"].one_core if "flops.fp32" in machine else 1.0
+    for name in dict.fromkeys(line["name"] for line in lines):
+        low, median, high = statistics.quantiles([x["rate"] for x in lines if x["name"] == name], n=4)
+        found[name] = Measured(median * gain, median, spread=(high - low) / median)
+    return found, {}
+
+
 def _probe(progress: Progress) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    return _run(_COMMAND, progress)
+
+
+def _run(command: tuple[str, ...], progress: Progress) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
         process = subprocess.Popen(
-            _COMMAND, stdout=subprocess.PIPE, stderr=complaints, text=True, env=os.environ | _ONE_THREAD
+            command, stdout=subprocess.PIPE, stderr=complaints, text=True, env=os.environ | _ONE_THREAD
         )
         assert process.stdout is not None
         head: dict[str, Any] = {}
@@ -170,7 +206,7 @@ def _probe(progress: Progress) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             raise EkeError(
                 f"the measuring process ended with status {code}; the old calibration stays",
                 why=said[-1] if said else "",
-                remedy=f"run it by hand: {' '.join(_COMMAND)}",
+                remedy=f"run it by hand: {' '.join(command)}",
             )
     return head, lines
 
@@ -186,7 +222,9 @@ def _figures(lines: list[dict[str, Any]], cores: int, scale: float) -> tuple[dic
     for name in dict.fromkeys(line["name"] for line in lines if line["name"] not in skipped):
         rates = {n: [x["rate"] for x in lines if (x["name"], x["cores"]) == (name, n)] for n in (1, cores)}
         low, median, high = statistics.quantiles(rates[cores], n=4)
-        figures[name] = Measured(median * scale, statistics.median(rates[1]), spread=(high - low) / median)
+        one = statistics.median(rates[1])
+        together = min(median, cores * one)  # more than each does alone is a disturbed measurement
+        figures[name] = Measured(together * scale, one, spread=(high - low) / median)
     return figures, skipped
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eke.cost.profile import Profile, at_most, find
+from eke.cost.profile import Profile, at_most
 from eke.errors import InputError
 from eke.figures import Precision
 from eke.fleet.chip import Chip
@@ -63,11 +63,8 @@ class Machine:
         return self.chip.flops[has] * self.profile.gemm_share(has) * self.profile.sustained
 
 
-def machine(
-    chip: Chip, engine: str, *, chips_per_node: int, scale_out: float | None, profile: Profile | None
-) -> Machine:
-    """`chip` under the profile it has for `engine`; links nobody states are taken slow and lower the basis."""
-    profile = profile or find(chip, engine)
+def machine(chip: Chip, *, chips_per_node: int, scale_out: float | None, profile: Profile) -> Machine:
+    """`chip` under a profile; links nobody states are taken slow and lower the basis."""
     if chip.memory_bandwidth <= 0 or chip.memory <= 0:
         raise InputError(f"{chip.name}: memory and its bandwidth are not known", remedy="eke calibrate, or state them")
     alone = chip.scale_up_chips <= 1 or chip.scale_up is None

@@ -13,6 +13,7 @@ from eke.cost.forward import Pass, prepare
 from eke.cost.layers import layers
 from eke.cost.layers import sharding as sharding_of
 from eke.cost.machine import machine
+from eke.cost.profile import find, of_weights
 from eke.cost.tables import Basis, FloatArray, IntArray, Layouts, Memory, Times
 from eke.cost.training_job import Job, Recompute, State
 from eke.figures import Precision
@@ -56,7 +57,8 @@ class CostModel:
         profile: Profile | None = None,
         trainer: Trainer | None = None,
     ) -> None:
-        self._machine = machine(chip, engine, chips_per_node=chips_per_node, scale_out=scale_out, profile=profile)
+        profile = of_weights(profile or find(chip, engine), variant.vector_rate)
+        self._machine = machine(chip, chips_per_node=chips_per_node, scale_out=scale_out, profile=profile)
         self._layers = layers(architecture)
         self._variant = variant
         self.profile = self._machine.profile

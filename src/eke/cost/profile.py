@@ -147,6 +147,13 @@ class Profile:
         return self.gemm.get(precision, self.gemm_other)
 
 
+def of_weights(profile: Profile, rate: float) -> Profile:
+    """`profile` with vector products `rate` times as fast; what weights cost beside their products stays."""
+    if rate == 1.0 or profile.computes_in != "fp32":
+        return profile
+    return replace(profile, gemm={p: share * rate for p, share in profile.gemm.items()}, pad_m=profile.pad_m * rate)
+
+
 def weaker(*bases: Basis) -> Basis:
     """The least certain of several bases."""
     return min(bases, key=_ORDER.index)
@@ -208,10 +215,24 @@ def find(chip: Chip, engine: str) -> Profile:
     values |= known[engine]
     if chip.kind == "cpu":
         values |= default["on_cpu"].get(engine, {})
+        values |= _measured_here(values, chip, engine)
     if serves:
         values |= fitted["engines"][engine]
         values |= _scaled(values, next((fitted["chips"][n] for n in names if n in fitted["chips"]), {}))
     return build(_judged(values, chip, engine, line, fitted if serves else default))
+
+
+def _measured_here(values: Mapping[str, Any], chip: Chip, engine: str) -> dict[str, Any]:
+    """What `eke calibrate` found of an engine's own products: their share of peak, and what weights cost beside them.
+
+    A pass of m tokens takes 2 N m / R + N / U seconds for N weights, which is the padded product with m½ = R / 2U.
+    """
+    products, weights = (chip.figures.get(f"{engine}.{name}") for name in ("products", "weights"))
+    peak = chip.figures.get("flops.fp32")
+    if not (products and weights and peak):
+        return {}
+    shares = {**values["gemm"], "fp32": products.value / peak.value}
+    return {"gemm": shares, "pad_m": products.value / (2.0 * weights.value), "basis": "measured"}
 
 
 def _judged(

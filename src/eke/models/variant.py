@@ -32,6 +32,7 @@ class Variant:
         quality: share of the bf16 model's score that is left; None: nobody published it.
         wide_bits: bits of attention's and shared experts' weights, where those stay in 16 bits (NVFP4 and MXFP4
             mixtures); None: like the rest.
+        vector_rate: speed of llama.cpp's vector products with weights of these types, over those of `embedded`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Variant:
     kv_bits: float
     quality: Figure | None
     wide_bits: float | None = None
+    vector_rate: float = 1.0
 
 
 # name → bits a weight, precision computed in. int4: groups of 128 with a 16-bit scale and a 4-bit zero (GPTQ, AWQ);
@@ -54,11 +56,12 @@ _FORMS: dict[Precision, tuple[float, Precision]] = {
 }
 
 # Models whose weights Eke brings exist here in that form alone. Bits: what one token reads (blocks and output matrix),
-# counted from the tensors of the file.
+# counted from the tensors of the file. The small one's rows are no multiple of 256, so most of it is Q5_0; the larger
+# one is Q4_K, whose products are 1.6 times as fast (docs/this-machine.md).
 _OWN = Figure(1.0, "the Q4_K_M file as its maker publishes it: the original here", "datasheet")
 _BROUGHT = {
     "embedded": Variant("int4", 6.35, "bf16", 16.0, _OWN),
-    "embedded-1.5b": Variant("int4", 5.08, "bf16", 16.0, _OWN),
+    "embedded-1.5b": Variant("int4", 5.08, "bf16", 16.0, _OWN, vector_rate=1.6),
 }
 
 
