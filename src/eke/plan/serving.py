@@ -152,7 +152,11 @@ def _worthwhile(found: list[Recipe], enough: float) -> list[Recipe]:
     (`enough`).
     """
     best = max(r.rate / r.units for r in found)
-    return [r for r in found if r.rate >= enough or r.rate / r.units >= POOR * best]
+    least = min(r.units for r in found)  # where no promise can be kept, the smallest stays: others want the chips too
+    return [
+        r for r in found
+        if r.rate >= enough or r.rate / r.units >= POOR * best or (r.units == least and not r.holds)
+    ]  # fmt: skip
 
 
 def _of_variant(
