@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eke.cost import FloatArray
-from eke.fleet.pool import Fleet
+from eke.fleet.pool import Fleet, Pool
 from eke.plan import assemble, branches, effort, gangs, pins, program, reasons, serving, solve, steady
 from eke.plan.pins import Pin
 from eke.plan.plan import Conflict, Plan
@@ -186,6 +186,18 @@ def problem(scenario: Scenario, workloads: Sequence[Workload], recipes: Iterable
         {name: np.array([r[s[0]] for s in slots]) for name, r in rates.items()}, scenario.objective,
         worth(scenario.fleet), "mixed-placement" in off, held,
     )  # fmt: skip
+
+
+def joined(scenario: Scenario, known: Problem, pool: Pool, larger: float = LARGER) -> Problem:
+    """The problem of the scenario when `pool` joins its fleet. What was possible stays so, with the recipes it had."""
+    fleet = replace(scenario.fleet, pools=(*scenario.fleet.pools, pool))
+    places = sites(fleet.pools)
+    ((site, names),) = sites((pool,))
+    mine = _recipes(known.workloads, site, names, larger, scenario.without)
+    alone = [r for r in (*known.recipes, *mine) if not r.joint]
+    parts = [r for w in known.workloads if isinstance(w, Train) for r in _joint(w, fleet, places, alone, larger)]
+    new = [r for r in parts if pool.name in r.joint.split("+")]
+    return problem(replace(scenario, fleet=fleet), known.workloads, (*known.recipes, *mine, *new), larger)
 
 
 def _formed(pin: Pin, workloads: Sequence[Workload], fleet: Fleet, known: Sequence[Recipe]) -> list[Recipe]:

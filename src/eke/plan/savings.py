@@ -28,18 +28,16 @@ from typing import Any
 
 import numpy as np
 
-from eke.cost import Basis, FloatArray, profile
+from eke.cost import Basis, profile
 from eke.errors import Infeasible, InputError
-from eke.plan import planner, program, solve
+from eke.plan import planner, program
 from eke.plan.optimisations import ALL, Optimisation
-from eke.plan.part import whole
-from eke.plan.program import Problem, Program
+from eke.plan.program import Problem
 from eke.plan.recipes import Recipe, sites
 from eke.plan.scenario import Scenario, Serve, Train
+from eke.plan.stock import GROWN, Open
 
 FORMAT = "eke.savings/1"
-GROWN = 2.0
-"""Times a pool that gangs are asked about: without an optimisation a job may need a larger one."""
 SLACK = 1e-6
 """Share of the objective that counting may lose, and of a chip that is none."""
 
@@ -166,7 +164,7 @@ class Counted:
         self._stock: dict[frozenset[str], float | None] = {}
         built = program.build(self._problem(frozenset()))
         goal = planner.aim(built)
-        best = _Open(built, goal.primary, -np.inf, goal.promises).most()
+        best = Open(built, goal.primary, goal.promises).most()
         if best is None:
             raise Infeasible(
                 f"{scenario.name}: not all promises can be kept, so there is no demand to count chips for",
@@ -219,7 +217,7 @@ class Counted:
             return None, dict.fromkeys(names)
         return posed.stock(), {p: posed.pool(p) for p in names}
 
-    def _posed(self, off: frozenset[str]) -> _Open | None:
+    def _posed(self, off: frozenset[str]) -> Open | None:
         problem = self._problem(off)
         have = {r.workload for r in problem.recipes}
         if not have.issuperset(self._others):
@@ -227,7 +225,7 @@ class Counted:
         built = program.build(problem)
         goal = planner.aim(built)
         floor = self.reached - SLACK * abs(self.reached) if goal.sign > 0 else -np.inf
-        return _Open(built, goal.primary, floor, goal.promises)
+        return Open(built, goal.primary, goal.promises, floor)
 
     def _problem(self, off: frozenset[str]) -> Problem:
         priced = frozenset(o.name for o in ALL if o.priced) & off
@@ -237,63 +235,6 @@ class Counted:
         scenario = replace(self._scenario, without=self._scenario.without | off)
         recipes = (*self._answers[priced], *self._trained)
         return planner.problem(scenario, scenario.workloads, recipes, GROWN)
-
-
-class _Open:
-    """A program whose stock is open: one more column for all of it, and one for each pool."""
-
-    def __init__(self, built: Program, primary: FloatArray, floor: float, promises: Sequence[str]) -> None:
-        problem, base = built.problem, whole(built)
-        n, m, pools = len(base.lower), len(base.row_lower), list(problem.units)
-        k, owned = len(pools), np.array([float(problem.units[p]) for p in pools])
-        aside, each = np.array([built.aside[p] for p in pools]), np.arange(k)
-        earns = np.flatnonzero(primary) if np.isfinite(floor) else np.zeros(0, dtype=np.int64)
-        # u[p] - n_p m - e_p ≤ 0, and, last, what is aimed at
-        self._rows = replace(
-            base,
-            lower=np.append(base.lower, np.zeros(1 + k)), upper=np.append(base.upper, np.zeros(1 + k)),
-            row_lower=np.concatenate([base.row_lower, np.full(k, -np.inf), [floor]]),
-            row_upper=np.concatenate([base.row_upper, np.zeros(k), [np.inf]]),
-            rows=np.concatenate([base.rows, *[m + each] * 3, np.full(len(earns), m + k)]),
-            columns=np.concatenate([base.columns, aside, np.full(k, n), n + 1 + each, earns]),
-            entries=np.concatenate([base.entries, np.ones(k), -owned, -np.ones(k), primary[earns]]),
-        )  # fmt: skip
-        self._primary = np.append(primary, np.zeros(1 + len(pools)))
-        self._names = pools
-        self._chips = owned / np.array([problem.per_chip[p] for p in pools])
-        per_unit = self._chips / np.maximum(owned, 1.0)
-        objective = np.concatenate([np.zeros(n), [-self._chips.sum()], -per_unit])
-        self._relaxation = solve.Relaxation(self._rows, objective)
-        lower, upper = built.promised(promises)
-        upper[aside] = np.inf
-        upper[built.runs.at] = np.where(built.runs.gang, np.maximum(upper[built.runs.at], 1.0), np.inf)
-        self._bounds = np.append(lower, np.zeros(1 + len(pools))), np.append(upper, np.zeros(1 + len(pools)))
-        self._owned, self._n = owned, n
-
-    def most(self) -> float | None:
-        """What the stock as it is reaches of what is aimed at."""
-        return solve.relax(self._rows, self._primary, self._within((1.0, 1.0), {})).value
-
-    def stock(self) -> float | None:
-        """Chips needed of the stock's own mix."""
-        return self._least((0.0, np.inf), {})
-
-    def pool(self, name: str) -> float | None:
-        """Chips needed of one pool beside all of the others."""
-        k = self._names.index(name)
-        least = self._least((1.0, 1.0), {k: (-self._owned[k], np.inf)})
-        return None if least is None else least - float(self._chips.sum()) + float(self._chips[k])
-
-    def _least(self, times: tuple[float, float], more: Mapping[int, tuple[float, float]]) -> float | None:
-        value = self._relaxation.under(self._within(times, more)).value
-        return None if value is None else -value
-
-    def _within(self, times: tuple[float, float], more: Mapping[int, tuple[float, float]]) -> solve.Bounds:
-        lower, upper = (bound.copy() for bound in self._bounds)
-        lower[self._n], upper[self._n] = times
-        for k, (low, high) in more.items():
-            lower[self._n + 1 + k], upper[self._n + 1 + k] = low, high
-        return lower, upper
 
 
 def _shared(

@@ -1,0 +1,240 @@
+"""Chips as something to buy, keep or switch off: what more of a kind would add, and what a pool is worth keeping for.
+
+Everything is the relaxation of the plan's own program under another stock, so no figure hides a rounding; the same
+demand, the same objective. Power is the chips' own at full load (TDP), times what the reader says the rest takes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from eke.cost import Basis
+from eke.errors import Infeasible
+from eke.fleet import catalogue
+from eke.fleet.chip import Chip
+from eke.fleet.pool import Pool
+from eke.plan import planner, program
+from eke.plan.program import Problem
+from eke.plan.scenario import Scenario
+from eke.plan.stock import GROWN, Open
+
+FORMAT = "eke.worth/1"
+NODES = 16
+"""Nodes a kind of chip is tried with: one alone can do too little in a large fleet to be told from nothing."""
+PER_NODE = 8
+TIMES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
+"""Sizes of a pool its curve is asked at, beside its own."""
+_ORDER: tuple[Basis, ...] = ("guessed", "modelled", "measured")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One kind of chip, if it could be bought.
+
+    Attributes:
+        adds: of the objective, a node, over the first `NODES` (of an owned pool no more than it has). replaces: chips of `beside` that one such chip is worth.
+        basis: of the weakest recipe that could run on it; None: it can do nothing here.
+    """
+
+    chip: str
+    vendor: str
+    adds: float
+    replaces: float | None
+    watts: float | None
+    basis: Basis | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One pool that is owned.
+
+    Attributes:
+        curve: (chips, objective or None where promises break).
+        least: chips without which the promises break, all else as it is; 0: they hold without the pool.
+        lost: of the objective without the pool; None: promises break. kilowatts: at full load.
+        power_price, rent: currency a kWh, and a chip-hour, from which on the pool is better switched off; None: never
+            (promises), or the objective has no price.
+    """
+
+    pool: str
+    chip: str
+    chips: float
+    curve: tuple[tuple[float, float | None], ...]
+    least: float
+    lost: float | None
+    kilowatts: float | None
+    power_price: float | None
+    rent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What chips are worth to a scenario.
+
+    Attributes:
+        reached: of the objective, in `unit`. beside: the owned chip that others are compared with.
+        value: currency a day for one `unit` of the objective; None: nobody said.
+    """
+
+    scenario: str
+    objective: str
+    unit: str
+    reached: float
+    beside: str
+    value: float | None
+    overhead: float
+    offers: tuple[Offer, ...]
+    holdings: tuple[Holding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `eke worth -o json` prints."""
+        return {"format": FORMAT, **asdict(self)}
+
+
+def worth(
+    scenario: Scenario, *, chips: Sequence[str] | None = None, value: float | None = None, overhead: float = 1.0,
+    progress: Callable[[str], None] | None = None,
+) -> Worth:  # fmt: skip
+    """What every kind of chip would add, and what every pool is worth keeping for.
+
+    Args:
+        scenario: what is owned and owed.
+        chips: kinds to ask about, by catalogue name; default: every accelerator of the catalogue.
+        value: currency a day for a unit of the objective; for the objective `value` it is 1.
+        overhead: power of the site over that of its chips (hosts, network, cooling).
+        progress: told in a few words what is being done.
+
+    Raises:
+        Infeasible: not all promises can be kept.
+        UnknownName: a chip the catalogue lacks.
+    """
+    say = progress or (lambda _: None)
+    kinds = [catalogue.chip(name) for name in chips] if chips is not None else _accelerators()
+    say("asking about the stock as it is")
+    scenario = planner.ready(scenario)
+    problem = planner.pose(scenario, larger=GROWN)
+    built = program.build(problem)
+    goal = planner.aim(built)
+    value = 1.0 if goal.name == "value" else value
+    stock = Open(built, goal.primary, goal.promises)
+    reached = stock.most()
+    if reached is None:
+        raise Infeasible(
+            f"{scenario.name}: not all promises can be kept, so chips have no price yet",
+            remedy="eke plan says what cannot hold together, and what would repair it",
+        )
+    holdings = []
+    for pool in scenario.fleet.pools:
+        say(f"pool {pool.name}")
+        holdings.append(_holding(pool, stock, reached, goal.sign, value, overhead))
+    done = 0
+
+    def ask(kind: Chip) -> tuple[float, Basis | None]:
+        nonlocal done
+        found = _added(scenario, problem, stock, reached, kind)
+        done += 1
+        say(f"{done} of {len(kinds)} kinds of chip")
+        return found
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        adds = dict(zip((k.name for k in kinds), threads.map(ask, kinds), strict=True))
+    beside = max(scenario.fleet.pools, key=lambda p: _margin(stock, p, reached))
+    each = _margin(stock, beside, reached)
+    offers = [
+        Offer(k.name, k.vendor, adds[k.name][0], adds[k.name][0] / PER_NODE / each if each > 0 else None, k.tdp,
+              adds[k.name][1])
+        for k in kinds
+    ]  # fmt: skip
+    offers.sort(key=lambda o: -o.adds)
+    return Worth(
+        scenario.name, goal.name, goal.unit, goal.sign * reached, beside.chip.name, value, overhead, tuple(offers),
+        tuple(holdings),
+    )  # fmt: skip
+
+
+def _accelerators() -> list[Chip]:
+    """Kinds that could be bought: in the catalogue, no CPU, with 16-bit products."""
+    return [c for c in catalogue.chips().values() if c.kind != "cpu" and {"bf16", "fp16"} & c.flops.keys()]
+
+
+def _margin(stock: Open, pool: Pool, reached: float) -> float:
+    """What one more chip of an owned pool adds, over as many as a tried kind has, or as the pool has itself."""
+    chips = min(NODES * PER_NODE, planned(pool) * (GROWN - 1.0))
+    if chips <= 0:
+        return 0.0
+    more = stock.most({pool.name: 1.0 + chips / planned(pool)})
+    return 0.0 if more is None else (more - reached) / chips
+
+
+def planned(pool: Pool) -> float:
+    """Chips of a pool that can be planned on."""
+    return float(pool.plannable_nodes * pool.chips_per_node)
+
+
+def _added(scenario: Scenario, problem: Problem, stock: Open, reached: float, kind: Chip) -> tuple[float, Basis | None]:
+    """What a node of `kind` adds to the objective, over `NODES` of them; and how well that is known."""
+    own = next((p for p in scenario.fleet.pools if p.chip.name == kind.name), None)
+    if own is not None and planned(own) > 0:
+        return _margin(stock, own, reached) * PER_NODE, _basis(problem, own.name)
+    pool = Pool(f"more {kind.name}", kind, NODES, PER_NODE, kind.scale_out)
+    larger = planner.joined(scenario, problem, pool, GROWN)
+    basis = _basis(larger, pool.name)
+    if basis is None:
+        return 0.0, None
+    built = program.build(larger)
+    goal = planner.aim(built)
+    more = Open(built, goal.primary, goal.promises).most()
+    return max((more or reached) - reached, 0.0) / NODES, basis
+
+
+def _basis(problem: Problem, pool: str) -> Basis | None:
+    return min((r.basis for r in problem.recipes if r.pool == pool), key=_ORDER.index, default=None)
+
+
+def _holding(pool: Pool, stock: Open, reached: float, sign: float, value: float | None, overhead: float) -> Holding:
+    chips = planned(pool)
+    found = [(x, stock.most({pool.name: x})) for x in TIMES]
+    curve = tuple((chips * x, None if y is None else sign * y) for x, y in found)
+    others = dict(found)
+    lost = None if others[0.0] is None else reached - others[0.0]
+    least = stock.pool(pool.name) if lost is None else 0.0
+    watts = pool.chip.tdp
+    kilowatts = None if watts is None else chips * watts * overhead / 1e3
+    hour = None if lost is None or value is None else lost * value / 24
+    return Holding(
+        pool.name, pool.chip.name, chips, curve, 0.0 if least is None else max(least, 0.0), lost, kilowatts,
+        None if hour is None or not kilowatts else hour / kilowatts,
+        None if hour is None or not chips else hour / chips,
+    )  # fmt: skip
+
+
+def chart(of: Worth) -> Any:
+    """Curves: the objective against chips of each pool, all else as it is (extra `charts`)."""
+    from eke import charts
+
+    alt = charts.altair_module()
+    names = [f"{h.pool} ({h.chip})" for h in of.holdings]
+    values = [
+        {"pool": f"{h.pool} ({h.chip})", "share": chips / h.chips, "reached": y}
+        for h in of.holdings
+        for chips, y in h.curve
+        if y is not None and h.chips and np.isfinite(y)
+    ]
+    lines = (
+        alt.Chart(alt.Data(values=values))
+        .mark_line(point=True, strokeWidth=2)
+        .encode(
+            x=alt.X("share:Q", title="chips of the pool, beside what is owned", axis=alt.Axis(format="%")),
+            y=alt.Y("reached:Q", title=of.unit, scale=alt.Scale(zero=False)),
+            color=alt.Color("pool:N", title=None, scale=alt.Scale(domain=names, range=list(charts.COLOURS))),
+            tooltip=["pool:N", alt.Tooltip("share:Q", format=".0%"), alt.Tooltip("reached:Q", format=".5g")],
+        )
+        .properties(width=520, height=300)
+    )  # fmt: skip
+    return charts.styled(lines, "What each pool is worth", f"{of.scenario}: where a line ends, promises break")
