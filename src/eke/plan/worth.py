@@ -38,7 +38,8 @@ class Offer:
     """One kind of chip, if it could be bought.
 
     Attributes:
-        adds: of the objective, a node, over the first `NODES` (of an owned pool no more than it has). replaces: chips of `beside` that one such chip is worth.
+        adds: of the objective, a node, over the first `NODES` (of an owned pool no more than it has).
+        replaces: chips of `beside` that one such chip is worth.
         basis: of the weakest recipe that could run on it; None: it can do nothing here.
     """
 
