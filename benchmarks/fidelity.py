@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fidelity_lab
 import fidelity_older
 import fidelity_serving
 
@@ -37,6 +38,7 @@ def main() -> int:
         report["layers"] = fidelity_older.layers(PERF)
         report["splitwise"] = fidelity_older.splitwise(PERF)
         report["requests"] = fidelity_older.requests(PERF)
+        report["lab"] = fidelity_lab.report(PERF, rows=asked.by)
     if asked.training or everything:
         import fidelity_training
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,19 @@ PROMPT, CONTEXT = 763, 880  # mean tokens of the trace these layers were measure
 ENDS = ("head", "engine", "pipeline send")
 
 
-def layers(perf: Path) -> dict[str, Any]:
-    """Seconds of one layer, at the batch sizes of the files; times below two of the file's steps are left out."""
-    errors: dict[str, list[float]] = defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Seconds of one layer over batch sizes, on `chips` (one kind, perhaps several) in a phase: [n] each."""
+
+    model: str
+    chips: str
+    phase: str
+    measured: FloatArray
+    predicted: FloatArray
+
+
+def layer_curves(perf: Path) -> Iterator[Curve]:
+    """The files of layer times; times below two of the file's steps are left out."""
     for file in sorted((perf / "layer_times").glob("*_bs2time.csv")):
         family, size, device, phase, _ = file.stem.split("_")
         kind, _, many = device.partition("x")
@@ -53,8 +64,15 @@ def layers(perf: Path) -> dict[str, Any]:
             continue
         batch, seconds = _curve(file)
         layout = Layouts.of(np.full(len(batch), int(many or 1)))
-        times = _layer(cost, layout, batch, phase)
-        errors[f"{size} {device} {phase}"] += list(abs(times / model.layers / seconds - 1.0))
+        yield Curve(model.name, device, phase, seconds, _layer(cost, layout, batch, phase) / model.layers)
+
+
+def layers(perf: Path) -> dict[str, Any]:
+    """Seconds of one layer, at the batch sizes of the files."""
+    errors: dict[str, list[float]] = defaultdict(list)
+    for curve in layer_curves(perf):
+        size = curve.model.rsplit("-", 1)[-1].lower()
+        errors[f"{size} {curve.chips} {curve.phase}"] += list(abs(curve.predicted / curve.measured - 1.0))
     return _medians("layer times", errors)
 
 

@@ -11,12 +11,13 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eke.cost import CostModel, Layouts, trainers
+from eke.cost import CostModel, Layouts, Profile, profile, trainers
 from eke.cost.tables import FloatArray
 from eke.cost.trainers import Trainer
 from eke.models.variant import Variant
@@ -32,8 +33,14 @@ def model_of(row: Row, document: Mapping[str, Any] | None = None) -> CostModel:
     trainer: Trainer = trainers.find(on, row.family, document)
     variant = Variant("bf16", 16.0, "bf16", 16.0, None)
     return CostModel(
-        architecture(row.model), on, variant, engine=row.family, scale_out=SCALE_OUT.get(row.chip), trainer=trainer
-    )
+        architecture(row.model), on, variant, engine=row.family, scale_out=SCALE_OUT.get(row.chip), trainer=trainer,
+        profile=_profile(row.chip, row.family),
+    )  # fmt: skip
+
+
+@cache
+def _profile(name: str, engine: str) -> Profile:
+    return profile.find(chip(name), engine)
 
 
 def group_key(row: Row) -> tuple[object, ...]:
@@ -151,7 +158,7 @@ def main() -> None:
     parser.add_argument("--source", help="rows of one source only")
     parser.add_argument("--fit", action="store_true", help="fit and write the shipped coefficients")
     parser.add_argument("--held-out", nargs="+", choices=("model", "chip"), default=(), help="leave these out in turn")
-    parser.add_argument("--ablate", action="store_true", help="fix each kind of coefficient and fit the rest")
+    parser.add_argument("--ablate", action="store_true", help="models left out, each coefficient at its guess")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     if asked.fit or asked.held_out or asked.ablate:

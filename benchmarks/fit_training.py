@@ -27,7 +27,7 @@ from training_rows import Row
 Document = dict[str, Any]
 PRIOR = {  # how far from its first guess a coefficient may move, one standard deviation, on its scale
     "gemm": 0.35, "attention": 0.6, "pad": 0.7, "link_out": 0.5, "memory": 0.25,
-    "framework": 0.12, "attention_kernel": 0.3, "elementwise": 0.5, "cast": 0.5, "layer_s": 1.0, "expert_s": 1.2,
+    "framework": 0.12, "attention_kernel": 0.3, "elementwise": 0.5, "cast": 0.5, "layer_s": 1.0, "call_s": 1.2,
     "pad_expert": 0.7, "overlap": 0.8, "overlap_tp": 0.8, "overlap_ep": 1.0, "overlap_cp": 0.8, "straggle": 0.6,
     "imbalance": 0.1, "experts": 0.5, "selective": 0.5, "step_s": 0.7,
 }  # fmt: skip
@@ -44,6 +44,7 @@ SHARES = {
     "selective",
 }
 FOLDS = {"model": 8, "chip": 99}  # no more than there are: each chip alone
+ABLATION_FOLDS = 4  # of models, for each kind of coefficient
 Z80, USUAL_SPREAD, FEW_ROWS = 1.2816, 0.15, 4  # half an 80% interval in deviations; what spreads are drawn to
 NOISE, FAR, ENOUGH = 0.06, 2.0, 14.0  # of a row's logarithm; where Huber turns; rows of a group that count in full
 
@@ -59,14 +60,15 @@ class Knob:
 
     def get(self, document: Mapping[str, Any]) -> float:
         """Its value, or the default it would have."""
-        own, default = document[self.section][self.owner], document["default"]
+        default = document["default"]
+        own = default if self.section == "default" else document[self.section][self.owner]
         if self.precision:
             return float(own.get("gemm", {}).get(self.precision, default["gemm"][self.precision]))
         return float(own.get(self.name, default[self.name]))
 
     def put(self, document: Document, value: float) -> None:
         """Write it."""
-        own = document[self.section][self.owner]
+        own = document["default"] if self.section == "default" else document[self.section][self.owner]
         if self.precision:
             own.setdefault("gemm", {})[self.precision] = value
         else:
@@ -82,14 +84,11 @@ class Knob:
 
 
 CHIP = ("attention", "pad", "link_out")
-FAMILY = ("framework", "attention_kernel", "elementwise", "overlap", "layer_s")
+FAMILY = ("framework", "attention_kernel", "overlap")
+SHARED = ("elementwise", "cast", "layer_s", "call_s", "experts", "pad_expert")  # one value for all
 EXTRA = {
-    "megatron-bridge": ("cast", "expert_s", "pad_expert", "experts", "overlap_ep"),
-    "torchtitan": ("overlap_tp", "overlap_cp", "cast", "selective"),
-    "torchtitan-async": ("overlap_tp",), "llm-foundry": ("cast", "step_s"),
-    "megatron": ("expert_s", "overlap_tp", "straggle"),
-    "mindspeed": ("experts", "expert_s", "overlap_tp", "overlap_cp"),
-    "nemo-mlperf": ("overlap_tp", "step_s"), "amd-mlperf": (), "dualpipe": (),
+    "torchtitan": ("overlap_tp",), "torchtitan-async": ("overlap_tp",), "megatron": ("overlap_tp", "straggle"),
+    "mindspeed": ("experts", "overlap_tp"), "nemo-mlperf": ("overlap_tp",),
 }  # fmt: skip
 SISTERS = {"GB300", "MI325X", "MI350X"}  # another power limit than the chip they borrow from: products alone
 FEW = {
@@ -126,7 +125,15 @@ def knobs(of: Sequence[Row], document: Mapping[str, Any], without: Sequence[str]
         if any(r.family == owner for r in of):
             names = ("framework",) if owner in FEW else FAMILY
             found += [Knob("families", owner, name) for name in (*names, *EXTRA.get(owner, ()))]
+    found += [Knob("default", "", name) for name in SHARED]
     return [k for k in found if k.name not in without]
+
+
+def _touches(knob: Knob, row: Row, document: Mapping[str, Any]) -> bool:
+    """Whether a row's prediction can depend on a coefficient."""
+    if knob.section == "chips":
+        return knob.owner in lenders(row, document)
+    return knob.section == "default" or row.family == knob.owner
 
 
 def fit(of: Sequence[Row], start: Document, without: Sequence[str] = (), rounds: int = 6) -> tuple[Document, int]:
@@ -138,14 +145,7 @@ def fit(of: Sequence[Row], start: Document, without: Sequence[str] = (), rounds:
     parts = groups(of)
     counts = Counter((r.source, r.chip) for r in of)
     weight = np.array([_trust(r) * min(1.0, ENOUGH / counts[r.source, r.chip]) ** 0.5 for r in of])
-    touched = [
-        [
-            g
-            for g in parts
-            if (k.owner in lenders(of[g[0]], document) if k.section == "chips" else of[g[0]].family == k.owner)
-        ]
-        for k in ks
-    ]
+    touched = [[g for g in parts if _touches(k, of[g[0]], document)] for k in ks]
     measured = np.log([r.measured for r in of])
 
     def residuals(doc: Document, which: Sequence[Sequence[int]]) -> FloatArray:
@@ -195,7 +195,7 @@ def _trust(row: Row) -> float:
     return 0.0 if "rowwise" in row.note else 0.7 if "found" in row.note else 1.0
 
 
-def held_out(start: Document, of: Sequence[Row], key: str, folds: int) -> FloatArray:
+def held_out(start: Document, of: Sequence[Row], key: str, folds: int, without: Sequence[str] = ()) -> FloatArray:
     """Ratios of every row, predicted by coefficients fitted without the rows of its model (or chip).
 
     Models (chips) are dealt into folds, most rows first; no fold knows anything of the models it predicts.
@@ -205,7 +205,7 @@ def held_out(start: Document, of: Sequence[Row], key: str, folds: int) -> FloatA
     for fold in range(min(folds, len(names))):
         left = set(names[fold::folds])
         inside = [r for r in of if getattr(r, key) not in left]
-        document, _ = fit(inside, start, rounds=4)
+        document, _ = fit(inside, start, without, rounds=4)
         at = [i for i, r in enumerate(of) if getattr(r, key) in left]
         for g in groups([of[i] for i in at]):
             members = [at[i] for i in g]
@@ -264,10 +264,10 @@ def run(*, fitting: bool, leaving: Sequence[str], ablating: bool) -> None:
             for family, spread in spreads(of, ratio).items():
                 document["families"][family]["spread"] = spread
     if ablating:
-        for name in sorted({k.name for k in knobs(of, start)}):
-            less, n = fit(of, start, without=(name,), rounds=4)
-            error = np.abs(ratios(of, less) - 1)
-            print(f"without {name:18} {n:4} coefficients   median {np.median(error):.1%}  mean {error.mean():.1%}")
+        for name in ("nothing", *sorted({k.name for k in knobs(of, start)})):
+            ratio = held_out(start, of, "model", ABLATION_FOLDS, (name,))
+            error, n = np.abs(ratio - 1), len(knobs(of, start, (name,)))
+            print(f"{name:18} at its guess: {n:3} fitted  median {np.median(error):.1%}  mean {error.mean():.1%}")
     if fitting:
         write(document, "public training tables and runs, by benchmarks/fidelity_training.py --fit")
 

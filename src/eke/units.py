@@ -75,6 +75,11 @@ def show_bytes(value: float) -> str:
     return _scaled(value, "B")
 
 
+def show_capacity(value: float) -> str:
+    """Bytes of a memory, as drivers count them: `85899345920` as `80 GiB`."""
+    return f"{value / 2**30:.4g} GiB"
+
+
 def show_bytes_per_s(value: float) -> str:
     """Bytes a second: `3.35e12` as `3.35 TB/s`."""
     return _scaled(value, "B/s")

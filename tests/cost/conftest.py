@@ -45,7 +45,7 @@ def mixtral() -> Architecture:
 @pytest.fixture(scope="session")
 def h100() -> Chip:
     return Chip(
-        "H100-SXM", "NVIDIA", {"fp32": 67e12, "bf16": 989e12, "fp16": 989e12, "fp8": 1979e12}, 80e9, 3.35e12,
+        "H100-SXM", "NVIDIA", {"fp32": 67e12, "bf16": 989e12, "fp16": 989e12, "fp8": 1979e12}, 81559 * 2**20, 3.35e12,
         scale_up_chips=8, scale_up=450e9, scale_out=50e9,
     )  # fmt: skip
 

@@ -48,7 +48,7 @@ def test_every_change_alone_makes_it_fit(llama_70b: Architecture, h100: Chip) ->
     row = candidates[0]
     assert (row.chips, row.fits) == (1, False)
     changes = fit.changes(row, [BF16, FP8, INT4], candidates, asked)
-    assert [c.option for c in changes] == ["--variant int4", "--tp 2"]
+    assert [c.option for c in changes] == ["--variant fp8", "--variant int4", "--tp 2"]
     assert all(c.row.fits for c in changes)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eke.cost import CostModel, Layouts, Times, trainers
 from eke.cost.training_job import Recompute, State
 from eke.errors import InputError, UnknownName
+from eke.figures import Precision
 from eke.fleet import catalogue as chips
 from eke.fleet.chip import Chip
 from eke.models.architecture import Architecture
@@ -96,17 +97,37 @@ def test_frozen_weights_need_no_gradients(model: CostModel) -> None:
     assert less.optimizer[0] == 0 < held.optimizer[0]
 
 
-def test_many_small_experts_are_slower_than_their_flop(mixtral: Architecture, h100: Chip, bf16: Variant) -> None:
-    """Eight times the experts of an eighth the width: equal FLOP, more time."""
+def _finer(mixtral: Architecture) -> Architecture:
+    """Eight times the experts of an eighth the width."""
     block = mixtral.blocks[0]
     f = block.feed_forward
     small = replace(f, intermediate=f.intermediate // 8, experts=64, experts_per_token=16)
-    many = replace(mixtral, name="many", blocks=(replace(block, feed_forward=small),))
+    return replace(mixtral, name="many", blocks=(replace(block, feed_forward=small),))
+
+
+def test_many_small_experts_are_slower_than_their_flop(mixtral: Architecture, h100: Chip, bf16: Variant) -> None:
+    """Eight times the experts of an eighth the width: equal FLOP, more time."""
+    many = _finer(mixtral)
     seconds = [
         CostModel(a, h100, bf16, engine="megatron-bridge").training(Layouts.of(1, 1, 8, 8), 1, 4096, 1e6)[0].seconds[0]
         for a in (mixtral, many)
     ]
     assert seconds[1] > 1.2 * seconds[0]
+
+
+def test_a_host_that_calls_expert_by_expert_is_waited_for_where_work_is_short(
+    mixtral: Architecture, h100: Chip, bf16: Variant
+) -> None:
+    """Few tokens: the chip waits, longer in 8 bits (operands to quantise). Many: only for the gaps between layers."""
+    model = CostModel(_finer(mixtral), h100, bf16, engine="megatron-bridge")
+    gaps = mixtral.layers * trainers.find(h100, "megatron-bridge").layer_s
+
+    def waits(tokens: int, precision: Precision) -> float:
+        times, _ = model.training(Layouts.of(1, 1, 8, 8), 1, tokens, tokens * 8, precision)
+        return _part(times, "launches")
+
+    assert waits(16, "fp8") > 2 * waits(16, "bf16") > 4 * gaps
+    assert waits(65536, "bf16") == pytest.approx(gaps)
 
 
 def test_frameworks_differ_and_unknown_ones_are_refused(llama_8b: Architecture, h100: Chip, bf16: Variant) -> None:
@@ -207,5 +228,5 @@ def test_shipped_shares_are_shares() -> None:
             )
             assert all(0 <= s <= 1 for s in shares), (name, family)
             assert all(g * t.framework < 1 for g in t.gemm.values()), (name, family)
-            assert min(t.cast, t.layer_s, t.expert_s, t.step_s, t.straggle, t.score_bytes) >= 0
+            assert min(t.cast, t.layer_s, t.call_s, t.step_s, t.straggle, t.score_bytes) >= 0
             assert 0 < t.spread < 0.5

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What you own: chips known by name, chips found here, fleets from a list.", no_args_is_help=True)
 
 _FIGURES: dict[str, Callable[[float], str]] = {
-    "memory": units.show_bytes, "memory_bandwidth": units.show_bytes_per_s, "scale_up_chips": lambda v: f"{v:.0f}",
+    "memory": units.show_capacity, "memory_bandwidth": units.show_bytes_per_s, "scale_up_chips": lambda v: f"{v:.0f}",
     "scale_up": units.show_bytes_per_s, "scale_out": units.show_bytes_per_s, "tdp": lambda v: f"{v:.0f} W",
 }  # fmt: skip
 
@@ -123,7 +123,7 @@ def _show_fleet(fleet: Fleet, output: Format) -> None:
     rows = [
         {
             "pool": p.name, "chip": p.chip.name, "nodes": p.nodes, "chips_per_node": p.chips_per_node, "chips": p.chips,
-            "cores": p.chip.cores if p.chip.kind == "cpu" else None, "memory": units.show_bytes(p.chip.memory),
+            "cores": p.chip.cores if p.chip.kind == "cpu" else None, "memory": units.show_capacity(p.chip.memory),
             "scale_out": units.show_bytes_per_s(p.scale_out) if p.scale_out else None,
         }
         for p in fleet.pools
@@ -158,7 +158,7 @@ def _line(chip: Chip) -> dict[str, Any]:
         "chip": chip.name,
         "16 bit": flops.get("bf16") or (f"{flops['fp16']} fp16" if "fp16" in flops else None),
         "8 bit": flops.get("fp8") or flops.get("int8"),
-        "memory": units.show_bytes(chip.memory),
+        "memory": units.show_capacity(chip.memory),
         "bandwidth": units.show_bytes_per_s(chip.memory_bandwidth),
         "scale up": f"{chip.scale_up_chips} x {units.show_bytes_per_s(chip.scale_up)}" if chip.scale_up else None,
         "power": f"{chip.tdp:.0f} W" if chip.tdp else None,

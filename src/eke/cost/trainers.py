@@ -44,7 +44,7 @@ class Trainer:
         score_bytes: bytes moved a score of attention, both ways; 0 where scores never leave the chip (flash).
         elementwise: memory passes of norms, gates, casts and copies over what a fully fused layer needs.
         cast: bytes moved a value to quantise what goes into a product, where products are in 8 or 4 bits.
-        layer_s: host seconds a layer and micro-batch, forward and backward; expert_s: the same a local expert.
+        layer_s: host seconds a layer and micro-batch, forward and backward; call_s: of one call for one local expert.
         step_s: seconds of one optimizer step beyond its work.
         overlap: share of data-parallel traffic that hides behind work; overlap_tp, overlap_ep, overlap_cp likewise.
         gradient_bytes: of a gradient as data ranks add it up.
@@ -73,7 +73,7 @@ class Trainer:
     elementwise: float
     cast: float
     layer_s: float
-    expert_s: float
+    call_s: float
     step_s: float
     overlap: float
     overlap_tp: float

@@ -27,6 +27,7 @@ RESIDUAL_PASSES = 10.0  # over the residual stream of a layer: two norms, two su
 GATE_PASSES = 3.0  # over the widest activation
 COPY_PASSES = 4.0  # a token is written once for each of its experts, and their results are read to be summed
 LOGIT_BYTES = 16.0  # moved a logit: written and read in 16 bits, softmax and its gradient in 32
+EXPERT_PRODUCTS, EXPERT_OPERANDS, TENSOR_CAST = 6.0, 4.0, 4.0  # calls of an expert, see `_launches`
 CAST = ("fp8", "fp4", "int8")
 MOST_ATTENTION = 0.75  # of peak: the best kernels on any chip (FlashAttention-3, arXiv 2407.08608: 0.75 on H100)
 MASK_TILE = 128.0  # keys; half a tile on the diagonal is computed for nothing
@@ -57,8 +58,7 @@ def work(bill: Bill, job: Job, t: Tokens) -> None:
     for count, f in job.model.feed_forward:
         _channels(bill, job, t, f, count)
     _elementwise(bill, job, t)
-    layers = job.model.architecture.layers
-    bill.add("launches", overhead=job.by.layer_s * layers)
+    _launches(bill, job, t)
     _sends(bill, job, t)
 
 
@@ -149,7 +149,6 @@ def _experts(bill: Bill, job: Job, t: Tokens, f: FeedForward, count: int) -> Non
     _product(bill, job, t, "experts", rows / held, width, local, count, copies=held)
     moved = rows / to.expert_tp * width * (COPY_PASSES * BYTES * job.by.elementwise)
     bill.add("elementwise", memory=(2.0 + t.again) * moved * (count / job.bandwidth))
-    bill.add("launches", overhead=job.by.expert_s * held * count)
 
 
 def _exchange(bill: Bill, job: Job, t: Tokens, f: FeedForward, count: int) -> FloatArray:
@@ -169,6 +168,23 @@ def _exchange(bill: Bill, job: Job, t: Tokens, f: FeedForward, count: int) -> Fl
     times = count * meets * (4.0 + 2.0 * t.again_products)
     bill.add("expert all-to-all", link=times * seconds * (1.0 - job.by.overlap_ep), overhead=times * latency)
     return meets
+
+
+def _launches(bill: Bill, job: Job, t: Tokens) -> None:
+    """What the chip waits for its host: gaps at every layer, and the time by which calling a rank's experts one by one
+    takes the host longer than the layers' work takes the chip.
+
+    Counted in Transformer Engine's grouped linear layers: an expert has 2 products, each run forward, by input and by
+    weight, and 4 operands to quantise. Where units scale by blocks (chips with 4-bit floats) that is one call an
+    operand, elsewhere four: largest value, scale, cast, transpose.
+    """
+    calls = EXPERT_PRODUCTS
+    if job.precision in CAST:
+        calls += EXPERT_OPERANDS * (1.0 if "fp4" in job.on.chip.flops else TENSOR_CAST)
+    held = sum(count * f.experts for count, f in job.model.feed_forward) / job.to.ep
+    host = job.by.call_s * calls * held * (3.0 + t.again) / 3.0
+    waits = np.maximum(host - bill.seconds_of(), 0.0)
+    bill.add("launches", overhead=job.by.layer_s * job.model.architecture.layers + waits)
 
 
 def _elementwise(bill: Bill, job: Job, t: Tokens) -> None:

@@ -12,8 +12,8 @@ from eke.fleet import catalogue
 from eke.fleet.chip import Chip
 from eke.fleet.detect.base import Device
 
-# A chip "of 80 GB" holds 80 GiB or somewhat less, as its driver counts: 0.89 to 1.12 of the nominal decimal figure.
-_SAME = (0.89, 1.12)
+# What a driver shows of a chip's memory differs by its version and by what error correction takes: 0.86 to 1.12.
+_SAME = (0.86, 1.12)
 _MAKERS = re.compile(
     r"^(?:nvidia|tesla|geforce|amd|instinct|iluvatar|metax|ascend|kunlun|hygon|huawei)[ -]+", re.IGNORECASE
 )
