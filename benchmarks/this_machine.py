@@ -38,7 +38,8 @@ from pathlib import Path
 
 import aiohttp
 
-from eke.cost import CostModel, Layouts, calibrate
+from eke.cost import CostModel, Layouts
+from eke.cost.calibrate import cores
 from eke.cost.closed_loop import steady
 from eke.fleet import detect
 from eke.models import catalogue, weights
@@ -215,7 +216,7 @@ def engine(name: str, model: str, threads: int, slots: int, options: argparse.Na
 
 def predicted(name: str, model: str, threads: int, clients: int, prompt: int, output: int) -> dict[str, float]:
     """What the cost model says of the same clients."""
-    core = calibrate.ensure(detect.fleet().pools[0].chip).core()
+    core = cores.ensure(detect.fleet().pools[0].chip).core()
     of = catalogue.architecture(model)
     form = Variant("bf16", 16.0, "bf16", 16.0, None) if name == "vllm" else variants(of)["int4"]
     cost = CostModel(of, core, form, engine=name)
@@ -366,9 +367,9 @@ def main() -> None:
     first_in_line()
     found: dict[str, object] = {"format": "eke.this_machine/1", "cores": len(CORES), "load": os.getloadavg()[0]}
     chip = detect.fleet().pools[0].chip
-    calibrate.ensure(chip, force=True)
-    if (known := calibrate.load(chip)) is not None:
-        found["calibration"] = asdict(known)
+    figures = cores.measure(chip)
+    cores.keep(chip, figures)
+    found["calibration"] = asdict(figures)
     if "speed" in options.parts:
         rows = speed(options)
         found |= {"speed": rows, "error": errors(rows, own=False), "own": errors(rows, own=True)}

@@ -10,9 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from eke.cli.calibrate import calibrate
 from eke.cli.estimate import estimate
-from eke.cost import calibrate as calibration
 from eke.errors import InputError, UnknownName
 
 
@@ -59,19 +57,3 @@ def test_bad_questions_are_input_errors(words: tuple[str, ...], error: type[Inpu
         _run(estimate, *words)
     assert caught.value.exit_code == 64
     assert caught.value.remedy
-
-
-def test_calibrate_shows_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table and JSON of the figures; the second call answers from the file."""
-    lines = [
-        {"name": name, "cores": cores, "rate": cores * 1e10}
-        for _ in range(3)
-        for name in ("flops.fp32", "memory_bandwidth")
-        for cores in (1, 2)
-    ]
-    head = {"steps": 12, "cores": 2, "versions": {"torch": "2"}}
-    monkeypatch.setattr(calibration, "_probe", lambda progress: (head, lines))
-    assert "memory_bandwidth" in _run(calibrate)
-    monkeypatch.setattr(calibration, "_probe", lambda progress: pytest.fail("measured twice"))
-    document = json.loads(_run(calibrate, "-o", "json"))
-    assert document["figures"]["flops.fp32"]["one_core"] == 1e10

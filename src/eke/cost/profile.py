@@ -4,7 +4,7 @@ Profiles lie in `profiles/<chip>.yaml`: a `kernels` part (the chip's own: GEMM, 
 `profiles/default.yaml` holds the guesses everything starts from, `profiles/serving.yaml` what
 `benchmarks/fit_serving.py` fitted to published serving runs: for all accelerators, per engine family, and factors of
 chip generations. What a chip's file does not say, that of its `relative` does, and that one's relative: shares of peak
-carry over, peaks do not.
+carry over, peaks do not. What `eke calibrate` found of this very chip comes last: see `calibration.py`.
 
 The saturating efficiencies are written as padding, which is the same formula read another way:
 with E the saturated share and h a half-size, `E * x/(x + h)` of the peak on work x costs `(x + h) / (E * peak)`.
@@ -12,15 +12,16 @@ with E the saturated share and h a half-size, `E * x/(x + h)` of the peak on wor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from math import exp
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from eke import document
+from eke.cost import calibration
+from eke.cost.calibration import Calibration, Fit, slug
 from eke.cost.tables import Basis
 from eke.errors import InputError, UnknownName
 from eke.figures import Precision
@@ -29,6 +30,7 @@ from eke.fleet.chip import Chip
 
 _SHIPPED = Path(__file__).parent / "profiles"
 FITTED = _SHIPPED / "serving.yaml"
+ENGINES_OWN = ("attention", "attention_memory", "pad_query")
 LENT, UNKNOWN = 1.2, 1.5  # how much wider the spread is with a relative's coefficients, and with nobody's
 _ORDER: tuple[Basis, ...] = ("guessed", "modelled", "measured")
 
@@ -159,11 +161,6 @@ def weaker(*bases: Basis) -> Basis:
     return min(bases, key=_ORDER.index)
 
 
-def slug(chip: str) -> str:
-    """A chip's name as a file name: `H100-SXM` as `h100-sxm`."""
-    return re.sub(r"[^a-z0-9]+", "-", chip.casefold()).strip("-")
-
-
 @cache
 def _read(path: Path) -> Mapping[str, Any]:
     held = document.read(path.read_text(encoding="utf-8"))
@@ -194,8 +191,13 @@ def relatives(chip: Chip) -> list[str]:
     return names
 
 
-def find(chip: Chip, engine: str) -> Profile:
-    """The profile of `chip` under `engine`: its own, its relative's, or the default.
+def find(chip: Chip, engine: str, own: Calibration | Literal["here"] | None = "here") -> Profile:
+    """The profile of `chip` under `engine`: what was calibrated here, its own, its relative's, or the default.
+
+    Args:
+        chip: what runs.
+        engine: family of engine.
+        own: what was calibrated of it: what lies `here`, or another, or nothing.
 
     Raises:
         UnknownName: an engine family without coefficients.
@@ -213,13 +215,42 @@ def find(chip: Chip, engine: str) -> Profile:
     for profile in reversed(line):  # what a chip's own file does not say, its relative's does
         values |= profile["kernels"] | {"basis": "modelled"}
     values |= known[engine]
+    own = calibration.load(chip.name) if own == "here" else own
+    timed = own.kernels if own else None
+    if timed is not None:
+        line = [{"chip": chip.name, "source": timed.source}, *line]
+        values["basis"] = "modelled"
     if chip.kind == "cpu":
-        values |= default["on_cpu"].get(engine, {})
+        values = _timed(values, timed) | default["on_cpu"].get(engine, {})
         values |= _measured_here(values, chip, engine)
     if serves:
         values |= fitted["engines"][engine]
         values |= _scaled(values, next((fitted["chips"][n] for n in names if n in fitted["chips"]), {}))
-    return build(_judged(values, chip, engine, line, fitted if serves else default))
+    judged = _judged(values, chip, engine, line, fitted if serves else default)
+    if chip.kind != "cpu":
+        judged = _timed(judged, timed)
+    return build(_lived(judged, own, engine))
+
+
+def _timed(values: dict[str, Any], kernels: Fit | None) -> dict[str, Any]:
+    """`values` with what kernels timed here say of this chip.
+
+    Where whole runs of the engine on this chip were fitted, its attention stays as they have it: engines bring kernels
+    of their own, and torch's are what was timed.
+    """
+    if kernels is None:
+        return values
+    kept = ENGINES_OWN if values["basis"] == "measured" else ()
+    return calibration.merged(values, {n: v for n, v in kernels.coefficients.items() if n not in kept})
+
+
+def _lived(values: dict[str, Any], own: Calibration | None, engine: str) -> dict[str, Any]:
+    """`values` with what the user's own runs of `engine` say of this chip."""
+    fit = own.serving.get(engine) if own else None
+    if fit is None:
+        return values
+    about = {"basis": "measured", "spread": fit.spread or values["spread"], "source": fit.source}
+    return calibration.merged(values, fit.coefficients) | about
 
 
 def _measured_here(values: Mapping[str, Any], chip: Chip, engine: str) -> dict[str, Any]:
@@ -237,7 +268,7 @@ def _measured_here(values: Mapping[str, Any], chip: Chip, engine: str) -> dict[s
 
 def _judged(
     values: Mapping[str, Any], chip: Chip, engine: str, line: Sequence[Mapping[str, Any]], general: Mapping[str, Any]
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """`values` with their source, how well they are known, and how far they spread."""
     found = line[0] if line else None
     basis, spread = values["basis"], values["spread"]

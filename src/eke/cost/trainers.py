@@ -15,6 +15,7 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
+from eke.cost import calibration
 from eke.cost.profile import relatives
 from eke.cost.tables import Basis
 from eke.document import read as read_yaml
@@ -116,12 +117,25 @@ def families() -> tuple[str, ...]:
 
 
 def find(chip: Chip, family: str, document: Mapping[str, Any] | None = None) -> Trainer:
-    """Coefficients of `chip` under `family`: its own, its nearest relative's, or the default.
+    """Coefficients of `chip` under `family`: from the user's own runs, its own, its nearest relative's, or the default.
+
+    Args:
+        chip: what trains.
+        family: training framework.
+        document: coefficients to look in, and nowhere else.
 
     Raises:
         UnknownName: a family without coefficients.
     """
-    document = document or read()
+    shipped = _shipped(chip, family, document or read())
+    own = calibration.load(chip.name) if document is None else None
+    if own is None or (fit := own.training.get(family)) is None:
+        return shipped
+    values = calibration.merged({f.name: getattr(shipped, f.name) for f in fields(Trainer)}, fit.coefficients)
+    return build(values | {"basis": "measured", "spread": fit.spread or shipped.spread, "source": fit.source})
+
+
+def _shipped(chip: Chip, family: str, document: Mapping[str, Any]) -> Trainer:
     known = document["families"]
     if family not in known:
         raise UnknownName("training framework", family, known, remedy=f"one of {', '.join(sorted(known))}")

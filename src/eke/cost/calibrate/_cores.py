@@ -4,7 +4,7 @@ It runs alone, with one BLAS thread a Python thread, so that one core and all co
 and torch let go of the interpreter lock inside these kernels. Rates are per second of the thread's own processor time,
 so that a busy neighbour costs little. One line of JSON a measurement on stdout; knows no chip, no profile, no file.
 
-Run as `python -m eke.cost._probe`, with OMP_NUM_THREADS=1 and its like set before.
+Run as `python -m eke.cost.calibrate._cores`, with OMP_NUM_THREADS=1 and its like set before.
 """
 
 from __future__ import annotations
