@@ -31,7 +31,7 @@ STREAMS = (2**20, 2**22, 2**24, 2**26, 2**28, 2**30)  # bytes
 HEADS, KV_HEADS, HEAD_DIM = 32, 8, 128  # of Llama-3-8B
 # Query heads that share a cache, where torch is new enough (2.5); else as many of either.
 SHARES = "enable_gqa" in (functional.scaled_dot_product_attention.__doc__ or "")
-GROUPED = {"enable_gqa": True} if SHARES else {}
+GROUPED: dict[str, Any] = {"enable_gqa": True} if SHARES else {}
 PROMPTS = (512, 2048, 8192, 1024, 4096, 16384, 32768)
 CACHES = ((1, 4096), (8, 4096), (32, 4096), (1, 32768), (8, 16384), (64, 2048), (1, 131072))  # sequences, tokens each
 
