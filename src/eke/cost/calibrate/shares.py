@@ -109,7 +109,7 @@ def _coefficients(lines: Sequence[Line]) -> list[Coefficient]:
 def _machine(chip: Chip, profile: Profile) -> Machine:
     """`chip` under `profile`; kernels run in bursts, and products come one by one."""
     return machine(
-        chip, profile.engine, chips_per_node=max(chip.scale_up_chips, 8), scale_out=None,
+        chip, chips_per_node=max(chip.scale_up_chips, 8), scale_out=None,
         profile=replace(profile, sustained=1.0, one_shot=0.0),
     )  # fmt: skip
 
