@@ -82,4 +82,5 @@ class NotInstalled(EkeError):
     """An optional part that is not installed."""
 
     def __init__(self, part: str, extra: str) -> None:
-        super().__init__(f"{part} is not installed", remedy=f"pip install 'eke[{extra}]'")
+        remedy = f"pip install 'eke[{extra}]'" if extra else f"pip install {part}"
+        super().__init__(f"{part} is not installed", remedy=remedy)

@@ -10,9 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eke.errors import InputError
+
+if TYPE_CHECKING:
+    from eke.plan.difference import Difference
+    from eke.plan.explain import Explanation
+    from eke.plan.frame import Frame, Of
 
 FORMAT = "eke.plan/1"
 
@@ -146,6 +151,25 @@ class Plan:
                 f"plan {str(path)!r} cannot be written", why=error.strerror or "", remedy="choose another place"
             ) from error
         return path
+
+    def to_frame(self, which: Of = "placements") -> Frame:
+        """Its placements, pools or workloads as tidy columns, for Polars or pandas."""
+        from eke.plan.frame import of
+
+        return of(self, which)
+
+    def diff(self, before: Plan) -> Difference:
+        """What would change if this plan took the place of `before`."""
+        from eke.plan.difference import between
+
+        return between(before, self)
+
+    def explain(self, what: str | None = None, *, rules: bool = True) -> Explanation:
+        """Why it is as it is: all of it (with `rules`, beside rules of thumb), or one workload or pool."""
+        from eke.plan.explain import Explainer
+
+        explainer = Explainer(self)
+        return explainer.of(what) if what else explainer.all(ruled=rules)
 
     def _repr_html_(self) -> str:
         from eke.plan.show import html

@@ -15,11 +15,14 @@ from eke.plan.plan import Kept, Placement, Plan
 def html(plan: Plan) -> str:
     """The plan as HTML tables."""
     return f"<h4>{escape(headline(plan))}</h4>" + "".join(
-        _table(rows) for rows in (pools(plan), promises(plan), placements(plan)) if rows
+        table(rows) for rows in (pools(plan), promises(plan), placements(plan)) if rows
     )
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of equal keys as an HTML table."""
+    if not rows:
+        return ""
     head = "".join(f"<th>{escape(k)}</th>" for k in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{escape(str(v))}</td>" for v in r.values()) + "</tr>" for r in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
