@@ -1,5 +1,17 @@
-"""`python -m eke` is `eke`."""
+"""`python -m eke` is `eke`. It imports nothing before it can answer Ctrl-C."""
 
-from eke.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; interrupted while it loads, leave as quietly as later."""
+    try:
+        from eke.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -55,8 +55,8 @@ def _register() -> None:
 
 def main() -> None:
     """Run the command line; errors become one message and an exit status."""
-    _register()
     try:
+        _register()
         sys.exit(root(prog_name="eke", standalone_mode=False))
     except TyperException as error:
         message = getattr(error, "format_message", error.__str__)()

@@ -2,77 +2,195 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from eke.cli.output import Format, Output, page, rows_table, talk
-from eke.cli.output import show as show_as
+from eke.cli.output import Drawing, bullets, draw, flat, page, rows_table, talk
+from eke.errors import EkeError, InputError
 
 if TYPE_CHECKING:
+    from eke.plan.difference import Difference
+    from eke.plan.pareto import Kind
+    from eke.plan.pins import Pin
     from eke.plan.plan import Plan
     from eke.plan.scenario import Scenario
 
+NARROW = 130
+"""Columns below which tables leave out what a narrow page has no room for."""
+PICTURES = (Drawing.html, Drawing.png, Drawing.svg)
 
-WIDE = 180
-"""Columns of tables that go into a file or a pipe."""
+
+class Against(StrEnum):
+    """What `--pareto` takes."""
+
+    headroom = "headroom"
+    latency = "latency"
 
 
 def plan(
     scenario: Annotated[Path, typer.Argument(help="A scenario file: what you own, what you owe.")],
-    output: Output = Format.table,
+    output: Annotated[Drawing, typer.Option("-o", "--output", help="How to print; png, svg: only with --pareto.")] = (
+        Drawing.table
+    ),
     save: Annotated[Path | None, typer.Option(help="Write the plan file that `eke up` runs.")] = None,
     best_effort: Annotated[
         bool,
         typer.Option("--best-effort", help="When not all promises can be kept, plan what can be reached, by priority."),
     ] = False,
+    diff: Annotated[
+        Path | None, typer.Option("--diff", metavar="OLD", help="Print what would change from this plan file.")
+    ] = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pin", "--fix", metavar="WORKLOAD[@POOL]", help="Keep this as it is in --from; @POOL: all of it."
+        ),
+    ] = None,
+    old: Annotated[
+        Path | None, typer.Option("--from", metavar="OLD", help="The plan file that --pin holds to.")
+    ] = None,
+    pareto: Annotated[
+        Against | None,
+        typer.Option(help="A curve: the objective against more requests, or chips against latency."),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Plan anew whenever the file changes; print what differs.")] = (
+        False
+    ),
 ) -> None:
     """Plan a fleet: which chips train, which serve, with which settings; with a proven bound and the price of a chip.
 
-    Exit status 2 when not all promises can be kept together; the answer then says why, and what would make them hold.
+    Exit status 2 when not all promises can be kept together (the answer then says why, and what would make them hold),
+    and with --diff also when changes are pending.
     """
-    from eke.plan import load
+    from eke.plan import load, read
 
-    plan = made(load(scenario), best_effort=best_effort)
+    if pareto is not None:
+        _curve(load(scenario), pareto.value, output)
+        return
+    held = _pins(pin or [], old)
+    before = read(diff) if diff else None
+    plan = made(load(scenario), best_effort=best_effort, pinned=held)
     if save is not None:
         plan.write(save)
-    print_plan(plan, output)
+    pending = print_difference(plan.diff(before), output) if before else False
+    if before is None:
+        print_plan(plan, output)
     if save is not None:
         talk.print(f"saved {save}")
-    if not plan.feasible:
+    if watch:
+        _watch(scenario, plan, save=save, best_effort=best_effort, pinned=held)
+    if not plan.feasible or pending:
         raise typer.Exit(2)
 
 
-def made(scenario: Scenario, *, best_effort: bool) -> Plan:
+def _pins(names: list[str], old: Path | None) -> tuple[Pin, ...]:
+    """What `--pin` names, as it is in the plan of `--from`."""
+    from eke.plan import pins, read
+
+    if bool(names) != (old is not None):
+        raise InputError("--pin and --from go together", remedy="--pin WORKLOAD --from plan.json")
+    before = read(old) if old else None
+    found: list[Pin] = []
+    for name in names:
+        workload, _, pool = name.partition("@")
+        assert before is not None
+        found += pins.of(before, [workload] if workload else None, [pool] if pool else None)
+    return tuple(found)
+
+
+def print_difference(found: Difference, output: Drawing) -> bool:
+    """Print what would change; whether anything would."""
+    if output is Drawing.table:
+        page.print(bullets(found.says))
+        if found.changes:
+            page.print()
+            page.print(rows_table(found.rows()))
+    else:
+        flat(found.to_dict(), [asdict(c) for c in found.changes], _data(output))
+    return found.pending
+
+
+def _curve(scenario: Scenario, kind: Kind, output: Drawing) -> None:
+    from eke.plan import pareto
+
+    with talk.status("reading the scenario") as status:
+        found = pareto.curve(scenario, kind, lambda text: status.update(f"{text} …"))
+    if output in PICTURES:
+        draw(found.chart(), output)
+    elif output is Drawing.table:
+        page.print(f"[bold]{pareto.headline(found)}[/]", soft_wrap=True)
+        page.print()
+        page.print(rows_table(found.table()))
+    else:
+        flat(found.to_dict(), found.rows(), output)
+
+
+def _watch(path: Path, plan: Plan, *, save: Path | None, best_effort: bool, pinned: tuple[Pin, ...]) -> None:
+    """Plan anew whenever the scenario changes, until Ctrl-C; mistakes in it are said, and the last plan stays."""
+    from watchfiles import watch
+
+    from eke.plan import load
+
+    talk.print(f"watching {path}; Ctrl-C ends")
+    for changes in watch(path.absolute().parent, recursive=False):
+        if path.absolute() not in {Path(name) for _, name in changes}:
+            continue
+        try:
+            new = made(load(path), best_effort=best_effort, pinned=pinned)
+        except EkeError as error:
+            talk.print(f"[red bold]error[/] {error}", soft_wrap=True)
+            continue
+        page.print()
+        if new.placements:
+            print_difference(new.diff(plan), Drawing.table)
+            plan = new
+        else:
+            print_plan(new)
+        if save is not None and new.placements:
+            new.write(save)
+
+
+def _data(output: Drawing) -> Drawing:
+    if output in PICTURES:
+        raise InputError(f"there is no {output.value} of this", remedy="-o table, json, csv or yaml")
+    return output
+
+
+def made(scenario: Scenario, *, best_effort: bool, pinned: tuple[Pin, ...] = ()) -> Plan:
     """The plan of a scenario, with a word of progress on a terminal."""
     from eke.plan import make
 
     if not talk.is_terminal:
-        return make(scenario, best_effort=best_effort)
+        return make(scenario, best_effort=best_effort, pinned=pinned)
     with talk.status("reading the scenario") as status:
-        return make(scenario, best_effort=best_effort, progress=lambda text: status.update(f"{text} …"))
+        told = lambda text: status.update(f"{text} …")  # noqa: E731
+        return make(scenario, best_effort=best_effort, progress=told, pinned=pinned)
 
 
-def print_plan(made: Plan, output: Format = Format.table) -> None:
+def print_plan(made: Plan, output: Drawing = Drawing.table) -> None:
     """Print a plan: for people its pools, promises, recipes and reasons."""
     from eke.plan import show
 
-    rows = [{**_scalars(p), **p.recipe, **p.capacity} for p in made.placements]
-    if output is not Format.table:
-        show_as(made.to_dict(), _even(rows), output)
+    if output is Drawing.html:
+        typer.echo(show.document(made))
         return
-    out = page if page.is_terminal else Console(width=WIDE, highlight=False)
-    out.print(f"[bold]{show.headline(made)}[/]", soft_wrap=True)
-    for title, of in (
-        ("Who does what", show.pools),
-        ("What is promised", show.promises),
-        ("With which recipes", show.placements),
+    if output is not Drawing.table:
+        flat(made.to_dict(), made.to_frame().rows, _data(output))
+        return
+    narrow = page.width < NARROW
+    page.print(f"[bold]{show.headline(made)}[/]", soft_wrap=True)
+    for title, rows in (
+        ("Who does what", show.pools(made)),
+        ("What is promised", show.promises(made)),
+        ("With which recipes", show.placements(made, narrow=narrow)),
     ):
-        if found := of(made):
-            out.print()
-            out.print(rows_table(found, title))
+        if rows:
+            page.print()
+            page.print(rows_table(rows, title))
     _why(made)
 
 
@@ -90,34 +208,9 @@ def _why(made: Plan) -> None:
     notes = [*made.notes, *(f"{w.name}: {w.note}." for w in made.workloads if w.note)]
     if notes:
         page.print()
-    for note in notes:
-        page.print(f"- {note}", soft_wrap=True)
+        page.print(bullets(notes))
     if made.pools and made.objective.value is not None:
         workload = made.workloads[0].price_unit if made.workloads else ""
         page.print(f"[dim]price of a pool: {made.pools[0].price_unit}; of a workload: {workload}[/]", soft_wrap=True)
     took = made.seconds
     page.print(f"[dim]recipes {took['recipes']:.1f} s, solver {took['solve']:.1f} s[/]", soft_wrap=True)
-
-
-def _scalars(placement: Any) -> dict[str, Any]:
-    names = (
-        "workload",
-        "kind",
-        "role",
-        "pool",
-        "slot",
-        "replicas",
-        "chips_per_replica",
-        "chips",
-        "model",
-        "variant",
-        "share",
-        "basis",
-    )
-    return {name: getattr(placement, name) for name in names}
-
-
-def _even(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of equal keys, those every row has first."""
-    names = dict.fromkeys(k for row in sorted(rows, key=len, reverse=True) for k in row)
-    return [{name: row.get(name) for name in names} for row in rows]

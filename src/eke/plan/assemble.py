@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eke import units
 from eke.cost import FloatArray
 from eke.plan import notes
 from eke.plan.plan import Conflict, Kept, Objective, Placement, Plan, PoolUse
@@ -246,11 +247,29 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
                 served[s] = min(max(0.0, float(by_class[c])), demand[s])
         late = any(not r.recipe.holds for r in rows)
         met = x is not None and not late and all(a >= d * (1 - ENOUGH) for a, d in zip(served, demand, strict=True))
-        return Kept(w.name, w.kind, met, cost, unit, demand, tuple(served), note=_late(w, rows) if late else "")
+        return Kept(
+            w.name,
+            w.kind,
+            met,
+            cost,
+            unit,
+            demand,
+            tuple(served),
+            note=_late(w, rows) if late else "",
+            promise=promise(w),
+        )
     done = sum(r.rate * r.replicas * float(problem.weights[list(r.classes)].sum()) for r in rows)
     if isinstance(w, Batch):
         tokens = done * 86400 * (w.prompt.mean + w.output.mean)
-        return Kept(w.name, w.kind, tokens >= w.tokens_per_day * (1 - ENOUGH), cost, unit, tokens_per_day=tokens)
+        return Kept(
+            w.name,
+            w.kind,
+            tokens >= w.tokens_per_day * (1 - ENOUGH),
+            cost,
+            unit,
+            tokens_per_day=tokens,
+            promise=promise(w),
+        )
     mfu = sum(r.recipe.mfu * r.recipe.units * len(r.classes) for r in rows) / max(
         1, sum(r.recipe.units * len(r.classes) for r in rows)
     )
@@ -259,7 +278,16 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
         done > 0 or bool(w.deadline_s is None and problem.goal != "train-progress")
     )
     return Kept(
-        w.name, w.kind, met, cost, unit, tokens_per_s=done, days=days, mfu=mfu if rows else None, note=_step(w, rows)
+        w.name,
+        w.kind,
+        met,
+        cost,
+        unit,
+        tokens_per_s=done,
+        days=days,
+        mfu=mfu if rows else None,
+        note=_step(w, rows),
+        promise=promise(w),
     )
 
 
@@ -279,6 +307,17 @@ def _step(w: Train, rows: list[Row]) -> str:
         f"a step takes {' or '.join(f'{size:,}' for size in off)} tokens instead of {w.global_batch:,.0f}, so that all "
         "data ranks have equally many sequences"
     )
+
+
+def promise(w: Workload) -> str:
+    """What is promised, in words: `p95 TTFT 1 s, TPOT 50 ms`."""
+    if isinstance(w, Serve):
+        ttft, tpot = units.show_seconds(w.slo.ttft_s), units.show_seconds(w.slo.tpot_s)
+        return f"p{w.slo.percentile:g} TTFT {ttft}, TPOT {tpot}"
+    if isinstance(w, Batch):
+        return f"{units.show_count(w.tokens_per_day)} tokens a day"
+    within = f" in {units.show_seconds(w.deadline_s)}" if w.deadline_s else ""
+    return f"{units.show_count(w.tokens)} tokens{within}"
 
 
 def _late(w: Serve, rows: list[Row]) -> str:

@@ -64,7 +64,9 @@ class PoolUse:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How a workload's promise is kept. Fields that do not fit its kind are None."""
+    """How a workload's promise is kept. Fields that do not fit its kind are None; `promise` is what was promised, in
+    words.
+    """
 
     name: str
     kind: str
@@ -78,6 +80,7 @@ class Kept:
     mfu: float | None = None
     tokens_per_day: float | None = None
     note: str = ""
+    promise: str = ""
 
 
 @dataclass(frozen=True, slots=True)

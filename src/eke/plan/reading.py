@@ -78,6 +78,11 @@ def parse(text: str, path: Path | None = None) -> Scenario:
         raise InputError("the scenario is not YAML", why=str(error)) from error
     if not isinstance(said, dict):
         raise InputError("the scenario is empty or not a table", remedy="begin with format: eke.scenario/1")
+    if str(said.get("format", "")).startswith("eke.plan/"):
+        raise InputError(
+            f"{str(path) if path else 'this'!r} is a plan, not a scenario",
+            remedy="eke up runs it, eke explain explains it",
+        )
     reader = _Reader(path)
     scenario = reader.scenario(said)
     if reader.wrong or scenario is None:

@@ -15,6 +15,7 @@ from eke.plan.distribution import Distribution
 from eke.plan.pins import Pin
 
 if TYPE_CHECKING:
+    from eke.plan.pareto import Curve, Kind
     from eke.plan.plan import Plan
 
 Goal = Literal["train-progress", "fewest-chips", "value"]
@@ -200,3 +201,14 @@ class Scenario:
         from eke.plan.planner import make
 
         return make(self, best_effort=best_effort)
+
+    def pareto(self, kind: Kind = "headroom") -> Curve:
+        """The objective against more requests (`headroom`), or chips against latency (`latency`)."""
+        from eke.plan.pareto import curve
+
+        return curve(self, kind)
+
+    def _repr_html_(self) -> str:
+        from eke.plan.show import scenario
+
+        return scenario(self)

@@ -6,16 +6,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eke import units
 from eke.plan.plan import Kept, Placement, Plan
+
+if TYPE_CHECKING:
+    from eke.plan.scenario import Scenario
 
 
 def html(plan: Plan) -> str:
     """The plan as HTML tables."""
     return f"<h4>{escape(headline(plan))}</h4>" + "".join(
         table(rows) for rows in (pools(plan), promises(plan), placements(plan)) if rows
+    )
+
+
+def scenario(of: Scenario) -> str:
+    """A scenario as HTML tables: what is owned, what is owed."""
+    from eke.plan.assemble import promise
+
+    owned = [{"pool": p.name, "chip": p.chip.name, "nodes": p.nodes, "chips": number(p.chips)} for p in of.fleet.pools]
+    owed = [
+        {"workload": w.name, "kind": w.kind, "model": w.model, "promise": promise(w), "priority": w.priority}
+        for w in of.workloads
+    ]
+    return f"<h4>{escape(of.name)}: {escape(of.objective)}</h4>{table(owned)}{table(owed)}"
+
+
+def document(plan: Plan) -> str:
+    """The plan as a page by itself."""
+    style = (
+        "body{font:15px system-ui,sans-serif;margin:2rem;color:#1f2421}"
+        "td,th{padding:.2rem .8rem .2rem 0;text-align:left}"
+    )
+    notes = "".join(f"<li>{escape(n)}</li>" for n in plan.notes)
+    title = escape(plan.scenario)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{style}</style>'
+        f"{html(plan)}<ul>{notes}</ul></html>"
     )
 
 
@@ -51,33 +80,47 @@ def amount(value: float, unit: str, digits: int = 5) -> str:
 
 
 def number(value: float) -> str:
-    """A number for a table: `1.25`, `1,984`, `4M` for four million."""
-    return units.show_count(value) if abs(value) >= 1e5 else f"{value:,.4g}" if abs(value) >= 1e-3 else f"{value:.2g}"
+    """A number for a table: `1.25`, `12,984`, `4M` for four million; never `1e+06`."""
+    if abs(value) >= 1e6:
+        return units.show_count(value)
+    return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
 
 
 def spread(values: Iterable[float]) -> str:
     """Least and most of a day: `120–480`, or one number when they agree."""
     values = list(values)
-    low, high = f"{min(values):,.4g}", f"{max(values):,.4g}"
+    low, high = number(min(values)), number(max(values))
     return low if low == high else f"{low}–{high}"
 
 
 def pools(plan: Plan) -> list[dict[str, Any]]:
     """A row a pool: who uses it, least to most over the day, and its price."""
-    rows = []
+    rows, dearest = [], max((p.price for p in plan.pools), default=0.0)
     for pool in plan.pools:
         by_kind = {kind: [0.0] * plan.slots for kind in ("train", "serve", "batch")}
         for p in plan.placements:
             if p.pool == pool.name:
                 by_kind[p.kind][p.slot] += p.chips
-        row: dict[str, Any] = {"pool": pool.name, "chip": pool.chip, "chips": f"{pool.chips:,.4g}"}
+        row: dict[str, Any] = {"pool": pool.name, "chip": pool.chip, "chips": number(pool.chips)}
         row |= {kind: spread(v) if any(v) else "" for kind, v in by_kind.items()}
-        rows.append(row | {"idle": spread(pool.chips - u for u in pool.used_chips), "price": f"{pool.price:.3g}"})
+        rows.append(
+            row | {"idle": spread(pool.chips - u for u in pool.used_chips), "price": _price(pool.price, dearest)}
+        )
     return rows
 
 
-def placements(plan: Plan) -> list[dict[str, Any]]:
-    """A row a workload, pool and recipe; chips and capacity least to most over the slots it runs in."""
+NOTHING = 1e-4
+"""A price this share of the dearest pool's is shown as none."""
+
+
+def _price(value: float, dearest: float) -> str:
+    return "0" if value <= NOTHING * dearest else f"{value:.3g}" if value < 1e3 else number(value)
+
+
+def placements(plan: Plan, *, narrow: bool = False) -> list[dict[str, Any]]:
+    """A row a workload, pool and recipe; chips and capacity least to most over the slots it runs in. `narrow` leaves
+    out what a narrow page has no room for.
+    """
     groups: dict[tuple[Any, ...], list[Placement]] = {}
     for p in plan.placements:
         key = (p.workload, p.pool, p.model, p.variant, p.chips_per_replica, p.recipe["engine"], recipe(p))
@@ -95,7 +138,13 @@ def placements(plan: Plan) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     order = {w.name: i for i, w in enumerate(plan.workloads)}
-    return sorted(rows, key=lambda r: (order[r["workload"]], r["pool"]))
+    rows.sort(key=lambda r: (order[r["workload"]], r["pool"]))
+    return [_narrow(r) for r in rows] if narrow else rows
+
+
+def _narrow(row: dict[str, Any]) -> dict[str, Any]:
+    short = {k: row[k] for k in ("workload", "pool", "chips")}
+    return short | {"gives": row["capacity"].split(", ")[0], "by": f"{row['model']} {row['variant']}, {row['recipe']}"}
 
 
 def recipe(p: Placement) -> str:
@@ -125,18 +174,20 @@ def promises(plan: Plan) -> list[dict[str, Any]]:
     """A row a workload: what was promised, what is done, what it costs."""
     return [
         {"workload": w.name, "kind": w.kind, "promise": _promise(w), "kept": "yes" if w.met else "NO", "result":
-        _result(w), "price per M tokens": f"{w.price_per_million_tokens:.3g}"} for w in plan.workloads
+        _result(w), "price/M": _price(w.price_per_million_tokens, 0.0)} for w in plan.workloads
     ]  # fmt: skip
 
 
 def _promise(w: Kept) -> str:
-    return f"{spread(w.demand_rps)}/s" if w.demand_rps else ""
+    rate = f"{spread(w.demand_rps)}/s" if w.demand_rps else ""
+    return ", ".join(filter(None, (rate, w.promise)))
 
 
 def _result(w: Kept) -> str:
     if w.served_rps is not None and w.demand_rps is not None:
         wanted = sum(w.demand_rps)
-        return f"{sum(w.served_rps) / wanted:.1%} of requests" if wanted else "nothing asked"
+        done = sum(w.served_rps) / wanted if wanted else 1.0
+        return "nothing asked" if not wanted else "all requests" if done > 0.9999 else f"{done:.1%} of requests"
     if w.kind == "batch":
         return f"{units.show_count(w.tokens_per_day or 0.0)} tokens a day"
     if not w.tokens_per_s:
