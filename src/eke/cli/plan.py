@@ -76,8 +76,10 @@ def plan(
     plan = made(load(scenario), best_effort=best_effort, pinned=held)
     if save is not None:
         plan.write(save)
-    pending = print_difference(plan.diff(before), output) if before else False
-    if before is None:
+    pending = False
+    if before is not None and plan.placements:
+        pending = print_difference(plan.diff(before), output)
+    else:
         print_plan(plan, output)
     if save is not None:
         talk.print(f"saved {save}")

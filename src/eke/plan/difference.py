@@ -91,18 +91,24 @@ def between(before: Plan, after: Plan) -> Difference:
     weights = _weights(after)
     found = []
     for key in sorted(old.keys() | new.keys()):
-        change = _change(old.get(key, []), new.get(key, []), before.slots == after.slots, weights)
+        pair = old.get(key, []), new.get(key, [])
+        change = _gang(*pair) if key[1] == "train" else _change(*pair, before.slots == after.slots, weights)
         if change:
             found.append(change)
-    changes = tuple(_joined(found))
+    changes = tuple(found)
     return Difference(before.scenario, after.scenario, changes, tuple(_words(before, after, changes)))
 
 
 def _by_key(plan: Plan) -> dict[Key, list[Placement]]:
     found: dict[Key, list[Placement]] = defaultdict(list)
-    for p in plan.placements:
-        found[p.workload, p.kind, p.pool, f"{p.model} {p.variant}, {show.recipe(p)}", p.chips_per_replica].append(p)
+    for p in plan.placements:  # a job is one gang a pool, whatever its form
+        form = ("", 0.0) if p.kind == "train" else (_recipe(p), p.chips_per_replica)
+        found[p.workload, p.kind, p.pool, *form].append(p)
     return found
+
+
+def _recipe(p: Placement) -> str:
+    return f"{p.model} {p.variant}, {show.recipe(p)}"
 
 
 def _change(old: list[Placement], new: list[Placement], same_day: bool, weights: dict[str, float]) -> Change | None:
@@ -116,16 +122,13 @@ def _change(old: list[Placement], new: list[Placement], same_day: bool, weights:
         "start" if not old else "stop" if not new
         else "grow" if most_now > most_was else "shrink" if most_now < most_was else "other hours"
     )  # fmt: skip
-    starts = action in ("start", "grow")
     seconds = None
-    if starts and p.kind == "train":
-        seconds = MOVE_S
-    elif starts and (held := weights.get(f"{p.workload} {p.model} {p.variant}")):
+    if action in ("start", "grow") and (held := weights.get(f"{p.workload} {p.model} {p.variant}")):
         seconds = START_S + held / (WEIGHTS_BYTES_PER_S * p.chips_per_replica)
     each = p.chips_per_replica
     return Change(
         p.workload, p.kind, p.pool, action, most_was, most_now, most_was * each, most_now * each,
-        f"{p.model} {p.variant}, {show.recipe(p)}", seconds,
+        _recipe(p), seconds,
     )  # fmt: skip
 
 
@@ -136,20 +139,18 @@ def _by_slot(placed: Iterable[Placement]) -> dict[int, int]:
     return dict(found)
 
 
-def _joined(changes: list[Change]) -> Iterable[Change]:
-    """A gang that stops in a pool and starts there in another form is one change: a restart."""
-    stops = {(c.workload, c.pool): c for c in changes if c.kind == "train" and c.action == "stop"}
-    starts = {(c.workload, c.pool) for c in changes if c.kind == "train" and c.action == "start"}
-    for c in changes:
-        place = (c.workload, c.pool)
-        if c.kind == "train" and c.action == "start" and place in stops:
-            old = stops[place]
-            yield Change(
-                c.workload, c.kind, c.pool, "restart", old.before, c.after, old.chips_before, c.chips_after, c.recipe,
-                MOVE_S,
-            )  # fmt: skip
-        elif not (c.kind == "train" and c.action == "stop" and place in starts):
-            yield c
+def _gang(old: list[Placement], new: list[Placement]) -> Change | None:
+    """The change of a job in one pool; None where it stays as it is, in every slot."""
+    was, now = ({p.slot: (p.chips, _recipe(p)) for p in placed} for placed in (old, new))
+    if was == now or (set(was.values()) == set(now.values()) and len(set(now.values())) == 1):
+        return None
+    p = max(new or old, key=lambda p: p.chips)
+    action: Action = "start" if not old else "stop" if not new else "restart"
+    before, after = (max((c for c, _ in of.values()), default=0.0) for of in (was, now))
+    seconds = MOVE_S if new else None
+    return Change(
+        p.workload, p.kind, p.pool, action, int(bool(old)), int(bool(new)), before, after, _recipe(p), seconds
+    )
 
 
 def _weights(plan: Plan) -> dict[str, float]:

@@ -71,7 +71,7 @@ class Curve:
         return [
             {
                 self.scaled: f"x {p.scale:.3g}",
-                self.reached: "does not hold" if p.value is None else amount(p.value, self.unit, 4),
+                self.reached: "does not hold" if p.value is None else amount(p.value, self.unit.split(" of ")[0], 4),
                 "bound": "" if p.bound is None else amount(p.bound, self.unit.split(" of ")[0], 4),
                 "": bar((p.value or 0.0) / top),
             }
