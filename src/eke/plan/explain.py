@@ -6,7 +6,7 @@ is not in the plan would cost the objective. `rules` adds what rules of thumb wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -128,7 +128,7 @@ class Explainer:
                 how = (
                     f"all {room:,.4g} chips that can be planned on are used in {full} of {self.plan.slots} slots"
                     if full
-                    else f"{used:,.4g} of {room:,.4g} chips at its fullest; the rest is no whole replica"
+                    else f"{used:,.4g} of {room:,.4g} chips at its fullest; only the relaxation uses the rest"
                 )
                 found.append(Binds(p.name, "pool", how, p.price, p.price_unit))
         for w, kept in zip(self.problem.workloads, self.plan.workloads, strict=True):
@@ -184,13 +184,14 @@ class Explainer:
                 + (f"; of that, one more in {beside}" if beside else "; a chip of any other pool next to nothing")
                 + "."
             )
-        rows, price = advantage.worths(plan, self.problem), {p.name: p.price for p in plan.pools}
+        rows = advantage.worths(plan, self.problem)
+        idle = {p.name for p in plan.pools if self._has_no_better_work(p.name)}
         for name in (w.name for w in self.problem.workloads if isinstance(w, Serve)):
             able = sorted(
                 (r for r in rows if r.workload == name and r.gives_up is not None), key=lambda r: r.gives_up or 0.0
             )
             if any(r.chips for r in able) and len(able) > 1:
-                lines.append(f"{name} {_place(able, price, advantage.base(self.problem))}.")
+                lines.append(f"{name} {_place(able, idle, advantage.base(self.problem))}.")
         return [*lines, *plan.notes]
 
     def _of_workload(self, w: Workload, options: list[Option]) -> list[str]:
@@ -215,8 +216,7 @@ class Explainer:
                 "tokens/s" if base in {t.name for t in self.problem.workloads if isinstance(t, Train)} else "requests/s"
             )
             lines.append(f"A request/s of it gives up so much of {base}, in {unit}: {says}.")
-            if ranked and used and ranked[0].pool not in {o.pool for o in used}:
-                lines.append(f"{ranked[0].pool} gives up least, but has dearer work or no whole replica to spare.")
+            lines += self._why_elsewhere(ranked[0].pool, [o.pool for o in used]) if ranked else []
         if how := self._tight(w, kept):
             lines.append(f"What binds: {how}.")
         lines += self._runner_up(w, options)
@@ -225,13 +225,18 @@ class Explainer:
 
     def _why_elsewhere(self, least: str, used: Sequence[str]) -> list[str]:
         """Why a workload does not stand where it gives up least."""
-        price = {p.name: p.price for p in self.plan.pools}
-        free = [p for p in used if price[p] <= NOTABLE * price[least]]
         if least in used or not used:
             return []
+        free = [p for p in used if self._has_no_better_work(p)]
         if free:
-            return [f"It is not on {least} all the same: chips of {', '.join(free)} have no better work in this plan."]
-        return [f"It is not on {least} all the same: there its replicas would not fill whole gangs or hours as well."]
+            return [f"It is not on {least} all the same: chips of {', '.join(free)} train nothing in this plan."]
+        return [f"It is not on {least} all the same: there its replicas would not fill whole gangs and hours as well."]
+
+    def _has_no_better_work(self, pool: str) -> bool:
+        """Whether no chip of a pool trains, or one more is worth next to nothing."""
+        price = {p.name: p.price for p in self.plan.pools}
+        trains = any(p.pool == pool and p.kind == "train" for p in self.plan.placements)
+        return not trains or price[pool] <= NOTABLE * max(price.values())
 
     def _runner_up(self, w: Workload, options: list[Option]) -> list[str]:
         free = [o for o in options if not o.planned and not o.why_not]
@@ -322,7 +327,7 @@ def _work(w: Workload) -> str:
     return f"{units.show_count(w.tokens_per_day)} tokens a day through {w.model}"
 
 
-def _place(able: Sequence[Worth], price: Mapping[str, float], base: str) -> str:
+def _place(able: Sequence[Worth], idle: Collection[str], base: str) -> str:
     """Where a workload mostly stands, and why there; `able` by what they give up."""
     main, least = max(able, key=lambda r: r.chips), able[0]
     where = f"stands mostly on {main.pool}"
@@ -332,8 +337,10 @@ def _place(able: Sequence[Worth], price: Mapping[str, float], base: str) -> str:
         return f"{where}, which gives up least of {base} for it; {last.pool} would give up " + (
             f"{(last.gives_up or 0.0) / least.gives_up:,.2g} times as much" if least.gives_up else "some"
         )
-    if price[main.pool] <= NOTABLE * max(price.values()):
-        return f"{where}, whose chips have no better work in this plan, although {least.pool} gives up less of {base}"
+    if main.pool in idle:
+        return (
+            f"{where}, whose chips have no training to do in this plan, although {least.pool} gives up less of {base}"
+        )
     return f"{where}, which gives up {times:,.2g} times what {least.pool} would of {base}, but fits in beside the gangs"
 
 
