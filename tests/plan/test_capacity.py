@@ -87,7 +87,7 @@ def test_late_share_agrees_with_a_simulated_queue(busy: float) -> None:
     wait = walk - np.minimum.accumulate(walk)
     known = [np.array([v]) for v in (load.read.mean, load.read.squared, load.samples, rate, tau, t)]
     for deadline in (0.2, 0.5, 1.0, 2.0):
-        said = float(capacity._late(*known, np.array([deadline]))[0])
+        said = float(capacity.late_share(*known, np.array([deadline]))[0])
         seen = float(np.mean(wait + service + t > deadline))
         assert said == pytest.approx(seen, abs=0.04)
 

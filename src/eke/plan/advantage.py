@@ -53,7 +53,11 @@ def best(problem: Problem, pool: str, workload: str, models: frozenset[str] | No
     found = [
         r
         for r in problem.recipes
-        if r.pool == pool and r.workload == workload and r.holds and (models is None or r.model in models)
+        if r.pool == pool
+        and r.workload == workload
+        and r.holds
+        and not r.part
+        and (models is None or r.model in models)
     ]
     return max(found, key=lambda r: r.rate / r.units, default=None)
 

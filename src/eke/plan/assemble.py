@@ -130,7 +130,10 @@ def _rows(program: Program, x: FloatArray) -> list[Row]:
 
 
 def _side(program: Program, recipe: Recipe, w: Workload) -> object:
-    return program.group(recipe, w) if isinstance(w, Serve) else w.name
+    if not isinstance(w, Serve):
+        return w.name
+    variant = (recipe.variant, recipe.pool, recipe.to) if recipe.part else ()
+    return (program.group(recipe, w), recipe.part, *variant)
 
 
 def _share(program: Program, x: FloatArray, recipe: Recipe, w: Workload, slot: int, together: float) -> float:
@@ -143,7 +146,18 @@ def _share(program: Program, x: FloatArray, recipe: Recipe, w: Workload, slot: i
         return recipe.rate / w.requests_per_s if w.requests_per_s else 0.0
     if program.problem.demand[w.name][slot] <= 0 or together <= 0:
         return 0.0
-    return recipe.rate * float(x[program.answered[program.group(recipe, w)][slot]]) / together
+    group = program.group(recipe, w)
+    answered = float(x[program.answered[group][slot]])
+    flowing = {flow: float(x[f[slot]]) for flow, f in program.flows.items() if flow.group == group}
+    spare = min(1.0, answered / max(sum(flowing.values()), 1e-12))  # more may flow than is asked for
+    if not recipe.part:
+        return recipe.rate * max(0.0, answered - sum(flowing.values())) / together
+    reads, here = recipe.part == "prefill", (recipe.variant, recipe.pool)
+    mine = sum(
+        v for f, v in flowing.items()
+        if ((f.variant, f.read) == here and f.written == recipe.to if reads else (f.variant, f.written) == here)
+    )  # fmt: skip
+    return recipe.rate * spare * mine / together
 
 
 def _placements(problem: Problem, row: Row) -> list[Placement]:
@@ -177,6 +191,8 @@ def settings(r: Recipe, cpu: bool) -> dict[str, Any]:
         told |= {"micro_batch": r.micro_batch, "accumulate": r.accumulate, "mfu": round(r.mfu, 4)}
     else:
         told |= {"max_batch": r.max_batch, "chunked_prefill": r.chunk, "context": r.context}
+        if r.part == "prefill":
+            told |= {"feeds": r.to, "handover_bytes": round(r.handover_bytes)}
     return told | ({"threads": r.units} if cpu else {})
 
 

@@ -104,7 +104,7 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class Rows:
     """Pairs of load and layout; all [n]. What nobody promised is endless, and late requests are allowed."""
 
     layouts: Layouts
@@ -120,9 +120,9 @@ class _Rows:
     samples: FloatArray  # [n, SAMPLES]
     room: FloatArray  # requests memory holds
 
-    def take(self, rows: IntArray) -> _Rows:
+    def take(self, rows: IntArray) -> Rows:
         """Some of them, in that order."""
-        return _Rows(take(self.layouts, rows), *(getattr(self, f)[rows] for f in _Rows.__slots__[1:]))
+        return Rows(take(self.layouts, rows), *(getattr(self, f)[rows] for f in Rows.__slots__[1:]))
 
     @property
     def lanes(self) -> FloatArray:
@@ -157,10 +157,10 @@ def capacities(
     cost: CostModel, layouts: Layouts, loads: Sequence[Load], chunks: tuple[float, ...] = CHUNKS, *, late: bool = False
 ) -> list[Capacity]:
     """The same for several loads at once; without `late` only working points that hold."""
-    return _searched(cost, _rows(cost, layouts, loads), len(loads), chunks, strict=not late)
+    return _searched(cost, rows(cost, layouts, loads), len(loads), chunks, strict=not late)
 
 
-def _searched(cost: CostModel, of: _Rows, loads: int, chunks: tuple[float, ...], *, strict: bool) -> list[Capacity]:
+def _searched(cost: CostModel, of: Rows, loads: int, chunks: tuple[float, ...], *, strict: bool) -> list[Capacity]:
     """The best points of all rows; with `strict` only such as hold."""
     n = len(of.read)
     shape = (n, len(IN_FLIGHT), len(chunks))
@@ -179,7 +179,7 @@ def _searched(cost: CostModel, of: _Rows, loads: int, chunks: tuple[float, ...],
     return _pick(of, points, loads)
 
 
-def _rows(cost: CostModel, layouts: Layouts, loads: Sequence[Load]) -> _Rows:
+def rows(cost: CostModel, layouts: Layouts, loads: Sequence[Load]) -> Rows:
     """Load by load, each with all layouts."""
     n = len(layouts.tp)
 
@@ -189,7 +189,7 @@ def _rows(cost: CostModel, layouts: Layouts, loads: Sequence[Load]) -> _Rows:
     every = take(layouts, np.tile(np.arange(n), len(loads)))
     context, longest = column([of.context for of in loads]), column([of.longest for of in loads])
     room = np.where(cost.max_sequences(every, longest) >= 1, cost.max_sequences(every, context), 0).astype(float)
-    return _Rows(
+    return Rows(
         every,
         column([of.read.mean for of in loads]), column([of.read.squared for of in loads]),
         column([of.read.variation for of in loads]), column([of.output.mean for of in loads]),
@@ -201,7 +201,7 @@ def _rows(cost: CostModel, layouts: Layouts, loads: Sequence[Load]) -> _Rows:
     )  # fmt: skip
 
 
-def _points(cost: CostModel, of: _Rows, row: IntArray, b: FloatArray, chunk: FloatArray, *, strict: bool) -> _Points:
+def _points(cost: CostModel, of: Rows, row: IntArray, b: FloatArray, chunk: FloatArray, *, strict: bool) -> _Points:
     """What happens at the working points that fit memory and read less than a chunk an iteration.
 
     With `strict` only at those whose TPOT holds: the rest is not worked out.
@@ -228,14 +228,14 @@ def _points(cost: CostModel, of: _Rows, row: IntArray, b: FloatArray, chunk: Flo
     # The queue is worked out only where the rest of the promise holds.
     some = np.flatnonzero(holds)
     asked = at.take(some)
-    late = _late(asked.read, asked.squared, asked.samples, (rate / lanes)[some], tau[some], t[some], asked.ttft_s)
+    late = late_share(asked.read, asked.squared, asked.samples, (rate / lanes)[some], tau[some], t[some], asked.ttft_s)
     holds[some] = late <= at.late[some] + 1e-9
     if strict:
         fits = fits & holds
     return _Points(row, b, chunk, rate, t_q, tau, t, busy, fits, holds, np.maximum(t_q / at.tpot_s, 1.0))
 
 
-def _late(
+def late_share(
     read: FloatArray, squared: FloatArray, samples: FloatArray, rate: FloatArray, tau: FloatArray, t: FloatArray,
     ttft_s: FloatArray,
 ) -> FloatArray:  # fmt: skip
@@ -266,7 +266,7 @@ def _joined(a: _Points, b: _Points) -> _Points:
     return _Points(*(np.concatenate([getattr(a, f), getattr(b, f)]) for f in _Points.__slots__))
 
 
-def _pick(of: _Rows, p: _Points, loads: int) -> list[Capacity]:
+def _pick(of: Rows, p: _Points, loads: int) -> list[Capacity]:
     """The best points as columns over layouts, load by load, with the TTFT they reach."""
     n = len(of.read)
     picked = _best(p, p.row)
@@ -288,11 +288,11 @@ def _pick(of: _Rows, p: _Points, loads: int) -> list[Capacity]:
     ] if each else [Capacity(**columns, holds=holds)] * loads  # fmt: skip
 
 
-def _ttft(of: _Rows, rate: FloatArray, tau: FloatArray, t: FloatArray) -> FloatArray:
+def _ttft(of: Rows, rate: FloatArray, tau: FloatArray, t: FloatArray) -> FloatArray:
     """Time to first token at the promised percentile: where the share of late ones crosses what is allowed. [n]"""
     low, high = np.full_like(t, np.log(TTFT_RANGE_S[0])), np.full_like(t, np.log(TTFT_RANGE_S[1]))
     while float(high[0] - low[0]) > TTFT_SAYS:
         middle = (low + high) / 2
-        late = _late(of.read, of.squared, of.samples, rate, tau, t, np.exp(middle)) > of.late
+        late = late_share(of.read, of.squared, of.samples, rate, tau, t, np.exp(middle)) > of.late
         low, high = np.where(late, middle, low), np.where(late, high, middle)
     return np.asarray(np.exp(high))

@@ -16,6 +16,8 @@ from eke.plan.plan import Placement, Plan
 from eke.plan.scenario import Scenario, Serve, Train
 
 ROUNDING = 1e-6
+UNKNOWN_LINK = 12.5e9
+"""Bytes/s per chip between pools when nobody says: 100 Gb/s."""
 
 
 def faults(plan: Plan, scenario: Scenario) -> list[str]:
@@ -29,6 +31,7 @@ def faults(plan: Plan, scenario: Scenario) -> list[str]:
         *_memory(plan, scenario),
         *_promises(plan, scenario),
         *_gangs(plan),
+        *_links(plan, scenario),
     ]
 
 
@@ -113,7 +116,7 @@ def _serve(w: Serve, mine: list[Placement], slots: int, met: bool) -> list[str]:
     wrong = []
     for slot in range(slots):
         here, rate = [p for p in mine if p.slot == slot], w.traffic.rate_per_s * w.traffic.profile[slot]
-        capacity = sum(p.capacity["requests_per_s"] for p in here)
+        capacity = sum(p.capacity["requests_per_s"] for p in here if p.role == "mixed") + _divided(here)
         if not rate:
             continue
         if met and capacity < rate * (1 - 1e-4):
@@ -128,8 +131,56 @@ def _serve(w: Serve, mine: list[Placement], slots: int, met: bool) -> list[str]:
     return wrong
 
 
+def _divided(here: list[Placement]) -> float:
+    """Requests/s of those who read prompts and those who write answers: in each form, what both can do."""
+    read: dict[tuple[str, str, str], float] = defaultdict(float)
+    written: dict[tuple[str, str, str], float] = defaultdict(float)
+    for p in here:
+        if p.role == "prefill":
+            read[p.model, p.variant, str(p.recipe["feeds"])] += p.capacity["requests_per_s"]
+        if p.role == "decode":
+            written[p.model, p.variant, p.pool] += p.capacity["requests_per_s"]
+    return sum(min(read[form], rate) for form, rate in written.items())
+
+
+def _links(plan: Plan, scenario: Scenario) -> list[str]:
+    """Readers send no more bytes of cache to their writers than their chips' links carry; what is read is written."""
+    wrong = []
+    for w in (w for w in scenario.workloads if isinstance(w, Serve)):
+        for slot in range(scenario.slots):
+            balance: dict[tuple[str, str, str], float] = defaultdict(float)
+            for p in (p for p in plan.placements if p.workload == w.name and p.slot == slot):
+                if p.role == "decode":
+                    balance[p.model, p.variant, p.pool] -= p.share
+                if p.role != "prefill":
+                    continue
+                to = str(p.recipe["feeds"])
+                balance[p.model, p.variant, to] += p.share
+                if p.share * w.traffic.rates[slot] * _handover(w, p, scenario) > _link(p.pool, to, scenario) * p.chips:
+                    wrong.append(f"{w.name} in slot {slot}: {p.pool} sends more to {to} than its link carries")
+            wrong += [
+                f"{w.name} in slot {slot}: {pool} writes what nobody read, or the reverse"
+                for (_, _, pool), rest in balance.items()
+                if abs(rest) > 1e-4
+            ]
+    return wrong
+
+
+def _handover(w: Serve, p: Placement, scenario: Scenario) -> float:
+    """Bytes of cache of a mean prompt, less what both ends hold already; 2% off for rounding."""
+    architecture = _architecture(p, scenario)
+    prompt = w.traffic.prompt.mean * (1 - w.traffic.prefix_hit)
+    return 0.98 * architecture.kv_values(prompt) * variants(architecture)[p.variant].kv_bits / 8
+
+
+def _link(a: str, b: str, scenario: Scenario) -> float:
+    stated = [link.bandwidth for link in scenario.fleet.links if set(link.between) == {a, b}]
+    return stated[0] if stated else min(scenario.fleet.pool(name).scale_out or UNKNOWN_LINK for name in (a, b))
+
+
 def _quality(w: Serve, here: list[Placement], slot: int) -> list[str]:
     wrong = []
+    here = [p for p in here if p.role != "prefill"]  # those requests are counted where they are answered
     for a in w.alternatives:
         share = sum(p.share for p in here if p.model == a.model)
         if share > a.share + 1e-4:

@@ -23,8 +23,9 @@ SLACK = 1e-6
 
 def usable(problem: Problem) -> Problem:
     """Recipes that keep the latency promise; for a workload that has none anywhere, those that break it."""
-    holding = {r.workload for r in problem.recipes if r.holds}
-    return replace(problem, recipes=tuple(r for r in problem.recipes if r.holds or r.workload not in holding))
+    whole = [r for r in problem.recipes if not r.part]
+    holding = {r.workload for r in whole if r.holds}
+    return replace(problem, recipes=tuple(r for r in whole if r.holds or r.workload not in holding))
 
 
 def optimise(program: Program, objective: FloatArray, seconds: float) -> Outcome:

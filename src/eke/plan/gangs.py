@@ -16,7 +16,7 @@ from eke.models.variant import Variant
 from eke.plan import layouts
 from eke.plan.layouts import take
 from eke.plan.pins import Form
-from eke.plan.recipes import Recipe, Site
+from eke.plan.recipes import UNKNOWN_LINK, Recipe, Site
 from eke.plan.scenario import Train
 
 CHIP_FAILURES_S = 1000 / 6.5 * 86400 * 8
@@ -40,8 +40,6 @@ BATCH_MAY_DIFFER = 0.02
 GRADIENT_BYTES = 2.0
 STEP = 0.004
 """Sizes that give less than this share more than the next smaller one are left out."""
-UNKNOWN_LINK = 12.5e9
-"""Bytes/s per chip between pools when nobody says: 100 Gb/s."""
 
 MICRO_BATCHES = (1, 2, 4)
 CPU_MICRO_BATCHES = (4, 8, 16)

@@ -61,7 +61,7 @@ def _best(problem: Problem, pool: str, workload: str, models: frozenset[str] | N
     found = [
         r
         for r in problem.recipes
-        if r.pool == pool and r.workload == workload and (models is None or r.model in models)
+        if r.pool == pool and r.workload == workload and not r.part and (models is None or r.model in models)
     ]
     return max(found, key=lambda r: r.rate / r.units, default=None)
 

@@ -82,7 +82,9 @@ class Priced:
         for pool in self.problem.units:
             room = self.problem.units[pool]
             mine = [
-                r for r in self._built.problem.recipes if (r.workload, r.pool) == (w.name, pool) and r.units <= room
+                r
+                for r in self._built.problem.recipes
+                if (r.workload, r.pool, r.part) == (w.name, pool, "") and r.units <= room
             ]
             priced = [self._option(w, r) for r in mine]
             if priced:

@@ -19,15 +19,17 @@ Shape = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is replicated: a model in a variant, laid out in tensor, pipeline, data and expert ranks."""
+    """What is replicated: a model in a variant, laid out in tensor, pipeline, data and expert ranks, in a role."""
 
     model: str
     variant: str
     shape: Shape
+    role: str = "mixed"
 
     def __str__(self) -> str:
         ranks = zip(("tp", "pp", "dp", "ep"), self.shape, strict=True)
-        return " ".join([self.model, self.variant, *(f"{name}{n}" for name, n in ranks if n > 1)])
+        role = [] if self.role == "mixed" else [self.role]
+        return " ".join([*role, self.model, self.variant, *(f"{name}{n}" for name, n in ranks if n > 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Pin:
 
 def form_of(recipe: Recipe) -> Form:
     """The form of a recipe's replicas."""
-    return Form(recipe.model, recipe.variant, (recipe.tp, recipe.pp, recipe.dp, recipe.ep))
+    return Form(recipe.model, recipe.variant, (recipe.tp, recipe.pp, recipe.dp, recipe.ep), recipe.role)
 
 
 def of(plan: Plan, workloads: Collection[str] | None = None, pools: Collection[str] | None = None) -> tuple[Pin, ...]:
@@ -94,7 +96,7 @@ def of(plan: Plan, workloads: Collection[str] | None = None, pools: Collection[s
 
 def _form(p: Placement) -> Form:
     tp, pp, dp, ep = (int(p.recipe[k]) for k in ("tp", "pp", "dp", "ep"))
-    return Form(p.model, p.variant, (tp, pp, dp, ep))
+    return Form(p.model, p.variant, (tp, pp, dp, ep), p.role)
 
 
 def _by_slot(pin: Pin, counts: list[int], *, exactly: bool) -> list[Pin]:

@@ -12,11 +12,11 @@ import numpy as np
 
 from eke.cost import FloatArray
 from eke.fleet.pool import Fleet, Pool
-from eke.plan import assemble, branches, effort, gangs, pins, program, reasons, serving, solve, steady
+from eke.plan import apart, assemble, branches, effort, gangs, pins, program, reasons, serving, solve, steady
 from eke.plan.pins import Pin
 from eke.plan.plan import Conflict, Plan
 from eke.plan.program import Problem, Program
-from eke.plan.recipes import Recipe, Site, sites, units, units_per_chip
+from eke.plan.recipes import Recipe, Site, link, sites, units, units_per_chip
 from eke.plan.scenario import Scenario, Serve, Train, Workload
 
 LARGER = 1.25
@@ -63,6 +63,9 @@ def make(
     holding = replace(problem, recipes=tuple(r for r in problem.recipes if r.holds))
     built = program.build(holding)
     goal = aim(built)
+    needed = apart.needed(built, goal.primary, built.promised(goal.promises), goal.relaxed)
+    if needed is not built:
+        built, goal = needed, aim(needed)
     outcome = branches.optimise(built, goal.combined, built.promised(goal.promises), seconds=seconds, gap=GAP)
     if outcome.x is None and not outcome.proven:
         outcome = branches.optimise(
@@ -97,6 +100,7 @@ class Aim:
         combined: the same less a little for each chip used, a strong one counting for more.
         tie: the most that one chip used all day costs in `combined`.
         promises: workloads whose promise must be kept.
+        relaxed: the relaxation, for `primary` alone.
     """
 
     name: str
@@ -106,6 +110,7 @@ class Aim:
     combined: FloatArray
     tie: float
     promises: tuple[str, ...]
+    relaxed: solve.Relaxed
 
 
 def aim(built: Program) -> Aim:
@@ -124,9 +129,10 @@ def aim(built: Program) -> Aim:
             for pool, column in built.aside.items():
                 primary[column] = -1.0 / problem.per_chip[pool]
     chips = sum(n / problem.per_chip[p] for p, n in problem.units.items())
-    scale = solve.relax(built, primary, built.promised(promises)).value
+    relaxed = solve.relax(built, primary, built.promised(promises))
+    scale = relaxed.value
     tie = TIE * (abs(scale) if scale else 1.0) / max(chips, 1.0)
-    return Aim(problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises)
+    return Aim(problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises, relaxed)
 
 
 def ready(scenario: Scenario) -> Scenario:
@@ -150,6 +156,9 @@ def pose(scenario: Scenario, only: tuple[str, ...] | None = None, *, larger: flo
     places, off = sites(scenario.fleet.pools), scenario.without
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # array work: it runs side by side
         found = [r for rs in threads.map(lambda at: _recipes(workloads, at[0], at[1], larger, off), places) for r in rs]
+    if not off & {"prefill-decode-split", "mixed-placement"}:
+        serves = [w for w in workloads if isinstance(w, Serve)]
+        found += apart.recipes(serves, scenario.fleet, places, found, off)
     have = {r.workload for r in found}
     none = [w for w in workloads if not isinstance(w, Train) and w.name not in have]
     found += [r for site, pools in places for r in _recipes(none, site, pools, larger, off, late=True)] if none else []
@@ -259,10 +268,10 @@ def _joint(
         total, strongest = sum(best[p] for p in group), max(group, key=lambda p: best[p])
         for site, pools in places:
             for pool in (p for p in pools if p in group):
-                link = min(_link(fleet, pool, other) for other in group if other != pool)
+                slowest = min(link(fleet, pool, other) for other in group if other != pool)
                 here = replace(site, units=int(units(fleet.pool(pool)) * larger))
                 rest, share, joins = total - best[pool], best[pool] / total, pool != strongest
-                mine = gangs.parts(w, here, rest, share, link, joins=joins)
+                mine = gangs.parts(w, here, rest, share, slowest, joins=joins)
                 found += [replace(r, pool=pool, joint="+".join(group)) for r in mine]
     return found
 
@@ -279,10 +288,3 @@ def groups(fleet: Fleet, names: Iterable[str]) -> list[tuple[str, ...]]:
             joined[name] = both
     sets = {tuple(p.name for p in pools if p.name in members) for members in joined.values()}
     return sorted(s for s in sets if len(s) > 1)
-
-
-def _link(fleet: Fleet, a: str, b: str) -> float:
-    """Bytes/s per chip between two pools: as stated, else the slower network of the two."""
-    stated = [link.bandwidth for link in fleet.links if set(link.between) == {a, b}]
-    networks = [fleet.pool(p).scale_out or gangs.UNKNOWN_LINK for p in (a, b)]
-    return stated[0] if stated else min(networks)

@@ -6,13 +6,16 @@ equal model and quality, t slot (equal slots of a day are one, with its share w_
 
     x[r,t]  replicas, integer          z[r,·]  the gang of a job: one size all day, or (z[r,t]) another size each slot,
                                        binary a[g,·]  whether the gang is made of parts in several pools of group g
+    f[s,p→d,t] share whose prompts are read in p for writers in d (of one model and variant)
     y[s,g,t] share answered by g       d[s,t], d[j]  share of a promise that is missing
     u[p]    units set aside            o[s,t]  whether a workload runs at all (best effort only)
 
 Rows:
 
     pool     Σ_r units_r x[r,t] + Σ units_r z[r,·] ≤ u[p]                      u[p] ≤ units of p
-    answer   Σ_{r in g} min(rate_r / D[s,t], 1) x[r,t] ≥ y[s,g,t]
+    answer   Σ_{r in g} min(rate_r / D[s,t], 1) x[r,t] + Σ_{f of g} f[s,·,t] ≥ y[s,g,t]
+    read     Σ_{readers r in p for d} min(rate_r / D[s,t], 1) x[r,t] ≥ f[s,p→d,t]
+    write    Σ_{writers r in d} min(rate_r / D[s,t], 1) x[r,t] ≥ Σ_p f[s,p→d,t]
     demand   Σ_g y[s,g,t] + d[s,t] = 1                                         where D[s,t] > 0
     share    Σ_{g of model m} y[s,g,t] ≤ share_m
     quality  Σ_g (q_g - floor_s) y[s,g,t] ≥ 0
@@ -86,13 +89,30 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """Requests of a workload whose prompts are read in one pool and answered in another (or the same) one."""
+
+    workload: str
+    model: str
+    quality: float
+    variant: str
+    read: str
+    written: str
+
+    @property
+    def group(self) -> tuple[str, str, float]:
+        """Key of the answers it gives."""
+        return self.workload, self.model, self.quality
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """maximise c·x, rows within bounds, columns within bounds, some integer; entries in coordinate form.
 
     Attributes:
         runs: the columns that stand for replicas and gangs.
         aside: column u by pool. missing: columns d by workload. answered: columns y by (workload, model, quality).
-        pinned: rows that hold what is pinned.
+        pinned: rows that hold what is pinned. flows: columns f.
         scaled: rows whose right-hand side grows with a workload's demand, and that side.
         wanted: what was promised, one number a slot for serve.
         progress, value, used: objectives by column: training FLOP/s, currency a day, chips in the mean over the day.
@@ -120,6 +140,7 @@ class Program:
     used: FloatArray
     spared: FloatArray
     pinned: Mapping[Pin, IntArray] = field(default_factory=dict)
+    flows: Mapping[Flow, IntArray] = field(default_factory=dict)
 
     def freed(self, pins: Iterable[Pin]) -> Program:
         """The program without those pins."""
@@ -213,13 +234,14 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
 
     missing: dict[str, IntArray] = {}
     answered: dict[tuple[str, str, float], IntArray] = {}
+    flows: dict[Flow, IntArray] = {}
     scaled: dict[str, tuple[IntArray, FloatArray]] = {}
     wanted: dict[str, FloatArray] = {}
     for w in problem.workloads:
         mine = of.workload == problem.workloads.index(w)
         if isinstance(w, Serve):
             wanted[w.name] = problem.demand[w.name]
-            missing[w.name], scaled[w.name] = _serve(sheet, problem, w, runs, mine, answered)
+            missing[w.name], scaled[w.name] = _serve(sheet, problem, w, runs, mine, answered, flows)
         else:
             goal = w.tokens_per_s if isinstance(w, Train) else w.requests_per_s
             wanted[w.name] = np.array([goal])
@@ -234,7 +256,7 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
         else {}
     )
     pinned = {pin: _pinned(sheet, problem, runs, pin) for pin in problem.pinned}
-    return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started, pinned)
+    return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started, pinned, flows)
 
 
 class _Of:
@@ -284,9 +306,10 @@ def _serve(
     runs: Columns,
     mine: Bools,
     answered: dict[tuple[str, str, float], IntArray],
+    flows: dict[Flow, IntArray],
 ) -> tuple[IntArray, tuple[IntArray, FloatArray]]:
-    """Rows answer, demand, share and quality of one serve workload; its missing columns, and the rows that grow with
-    it.
+    """Rows answer, read, write, demand, share and quality of one serve workload; its missing columns, and the rows
+    that grow with it.
     """
     wanted, classes = problem.demand[w.name], len(problem.weights)
     asked = (wanted > 0).astype(float)
@@ -296,6 +319,7 @@ def _serve(
     recipes = [problem.recipes[i] for i in runs.recipe[mine]]
     at, slot = runs.at[mine], runs.slot[mine]
     rate = np.array([r.rate for r in recipes])
+    part = np.array([r.part for r in recipes], dtype=str)
     quality_of = [w.min_quality if r.quality is None else r.quality for r in recipes]
     below = any(q < w.min_quality for q in quality_of)
     key = [(r.model, q if below else 1.0) for r, q in zip(recipes, quality_of, strict=True)]
@@ -307,7 +331,13 @@ def _serve(
         y = answered[w.name, model, q] = sheet.column(classes, asked)
         answer = sheet.row(0.0, np.inf, classes)
         here = np.array([k == group for k in key])
-        sheet.put(answer[slot[here]], at[here], _tight(rate[here], wanted[slot[here]]))
+        whole = here & (part == "")
+        sheet.put(answer[slot[whole]], at[whole], _tight(rate[whole], wanted[slot[whole]]))
+        read, write = here & (part == "prefill"), here & (part == "decode")
+        gives = _tight(rate, wanted[slot])
+        for flow, f in _flows(sheet, recipes, q, read, write, at, slot, gives, asked).items():
+            flows[flow] = f
+            sheet.put(answer, f, 1.0)
         sheet.put(answer, y, -1.0)
         sheet.put(demand, y, 1.0)
         if model in shares:
@@ -317,6 +347,35 @@ def _serve(
     grow = [demand, *shares.values()]
     sides = [asked, *(a.share * asked for a in w.alternatives)]
     return missing, (np.concatenate(grow), np.concatenate(sides))
+
+
+def _flows(
+    sheet: _Sheet, recipes: Sequence[Recipe], quality: float, read: Bools, write: Bools, at: IntArray, slot: IntArray,
+    gives: FloatArray, asked: FloatArray,
+) -> dict[Flow, IntArray]:  # fmt: skip
+    """Columns f of the answers of one workload and group, and their rows read and write."""
+    flow_of = [
+        Flow(r.workload, r.model, quality, r.variant, r.pool, r.to) if r.part == "prefill" else None for r in recipes
+    ]
+    place = [(r.model, r.variant, r.pool) for r in recipes]
+    flows: dict[Flow, IntArray] = {}
+    written: dict[tuple[str, str, str], IntArray] = {}
+    for k in np.flatnonzero(read).tolist():
+        flow = flow_of[k]
+        if flow is None or flow in flows:
+            continue
+        f = flows[flow] = sheet.column(len(asked), asked)
+        row = sheet.row(0.0, np.inf, len(asked))
+        here = read & np.array([other == flow for other in flow_of])
+        sheet.put(row[slot[here]], at[here], gives[here])
+        sheet.put(row, f, -1.0)
+        there = (flow.model, flow.variant, flow.written)
+        if there not in written:
+            written[there] = sheet.row(0.0, np.inf, len(asked))
+            here = write & np.array([other == there for other in place])
+            sheet.put(written[there][slot[here]], at[here], gives[here])
+        sheet.put(written[there], f, -1.0)
+    return flows
 
 
 def _total(
@@ -402,7 +461,7 @@ def _close(
     sheet: _Sheet, problem: Problem, of: _Of, runs: Columns, aside: dict[str, int], missing: dict[str, IntArray],
     answered: dict[tuple[str, str, float], IntArray], scaled: dict[str, tuple[IntArray, FloatArray]], wanted: dict[str,
     FloatArray],
-    started: dict[str, int], pinned: dict[Pin, IntArray],
+    started: dict[str, int], pinned: dict[Pin, IntArray], flows: dict[Flow, IntArray],
 ) -> Program:  # fmt: skip
     progress, value, used, spared = (np.zeros(sheet.width) for _ in range(4))
     progress[runs.at] = of.share * of.rate * of.flop
@@ -424,5 +483,5 @@ def _close(
     return Program(
         problem, np.concatenate(sheet.lower), np.concatenate(sheet.upper), np.concatenate(sheet.integer),
         np.concatenate(sheet.row_lower), np.concatenate(sheet.row_upper), rows, columns, entries, runs, aside, missing,
-        answered, scaled, wanted, started, progress, value, used, spared, pinned,
+        answered, scaled, wanted, started, progress, value, used, spared, pinned, flows,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Literal
 
 from eke.cost import CostModel
 from eke.fleet.chip import Chip
-from eke.fleet.pool import Pool
+from eke.fleet.pool import Fleet, Pool
 from eke.models.architecture import Architecture
 from eke.models.variant import Variant
 
@@ -26,6 +26,8 @@ ENGINES: dict[tuple[str, bool], str] = {
 """Engine family by (kind of chip, training); every other chip: vllm to serve, megatron to train."""
 
 
+UNKNOWN_LINK = 12.5e9
+"""Bytes/s per chip between pools when nobody says: 100 Gb/s."""
 SLIGHT = 0.05
 """A larger recipe must give this share more than copies of a smaller one to be worth its size."""
 
@@ -43,6 +45,8 @@ class Recipe:
         context: tokens of cache one replica holds.
         holds: whether it keeps the workload's latency bound at `rate`.
         accumulate: micro-batches of a data rank in a step of training.
+        part: what it does of a request, where others do the rest. to: pool of those a reader of prompts works for;
+        handover_bytes: cache of a mean prompt that goes there.
         joint: of a part of a gang over several pools, the group of pools it may join with; else empty.
         ttft_s, tpot_s: at the workload's percentile and `rate`; 0 for training and batch.
     """
@@ -72,11 +76,14 @@ class Recipe:
     mfu: float = 0.0
     flop_per_token: float = 0.0
     joint: str = ""
+    part: Literal["", "prefill", "decode"] = ""
+    to: str = ""
+    handover_bytes: float = 0.0
 
     @property
     def role(self) -> str:
         """What its replicas do."""
-        return "mixed" if self.kind == "serve" else self.kind
+        return self.part or ("mixed" if self.kind == "serve" else self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,12 @@ def sites(pools: Iterable[Pool]) -> list[tuple[Site, tuple[str, ...]]]:
         else:
             alike.append((here, [pool.name]))
     return [(site, tuple(names)) for site, names in alike]
+
+
+def link(fleet: Fleet, a: str, b: str) -> float:
+    """Bytes/s per chip between two pools: as stated, else the slower network of the two; inside one, its network."""
+    stated = [joined.bandwidth for joined in fleet.links if set(joined.between) == {a, b}]
+    return stated[0] if stated else min(fleet.pool(p).scale_out or UNKNOWN_LINK for p in (a, b))
 
 
 def undominated(recipes: Sequence[Recipe], *, by_quality: bool) -> list[Recipe]:

@@ -91,6 +91,14 @@ def _distinct(choice: dict[str, Variant], site: Site) -> dict[str, Variant]:
     return {n: v for n, v in choice.items() if n != spare}
 
 
+def choices(
+    workload: Serve | Batch, architecture: Architecture, site: Site, without: frozenset[str]
+) -> dict[str, Variant]:
+    """Variants the workload may use that the site's chip runs."""
+    may = _distinct(allowed(workload, architecture, without), site)
+    return {name: variant for name, variant in may.items() if runs(variant, site)}
+
+
 def recipes(
     workloads: Sequence[Serve | Batch], site: Site, *, late: bool = False, without: frozenset[str] = frozenset()
 ) -> list[Recipe]:
@@ -107,9 +115,8 @@ def recipes(
     asking: dict[tuple[Architecture, str], list[tuple[Serve | Batch, Answerer]]] = {}
     for workload in workloads:
         for answerer in answerers(workload):
-            for name, variant in _distinct(allowed(workload, answerer.architecture, without), site).items():
-                if runs(variant, site):
-                    asking.setdefault((answerer.architecture, name), []).append((workload, answerer))
+            for name in choices(workload, answerer.architecture, site, without):
+                asking.setdefault((answerer.architecture, name), []).append((workload, answerer))
     found: dict[str, list[Recipe]] = {w.name: [] for w in workloads}
     for (architecture, name), asked in asking.items():
         for r in _of_variant(asked, name, _variants(architecture)[name], site, late, without):
@@ -176,7 +183,7 @@ def _of_variant(
     if not len(table.tp):
         return
     cost = site.cost(architecture, variant, training=False)
-    loads = [_load(workload, architecture, without) for workload, _ in asked]
+    loads = [load(workload, architecture, without) for workload, _ in asked]
     chunks = LLAMACPP_CHUNKS if site.chip.kind == "cpu" else dynamics.CHUNKS
     if "chunked-prefill" in without:  # a prompt is read whole
         chunks = (max(of.longest for of in loads),)
@@ -213,7 +220,7 @@ def _together(of: dynamics.Load, batch: int) -> float:
     return of.output.mean / of.output.largest(batch)
 
 
-def _load(workload: Serve | Batch, architecture: Architecture, without: frozenset[str]) -> dynamics.Load:
+def load(workload: Serve | Batch, architecture: Architecture, without: frozenset[str]) -> dynamics.Load:
     """The workload's requests as a replica sees them; no longer than the model can read."""
     asks = workload.traffic if isinstance(workload, Serve) else workload
     hit = 0.0 if "prefix-caching" in without else asks.prefix_hit

@@ -115,6 +115,8 @@ def slot_of(program: Program) -> IntArray:
     classes = np.arange(len(program.problem.weights))
     for columns in program.answered.values():
         of[columns] = classes
+    for columns in program.flows.values():
+        of[columns] = classes
     for name, columns in program.missing.items():
         if name in program.problem.demand:
             of[columns] = classes

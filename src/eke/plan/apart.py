@@ -1,0 +1,272 @@
+"""Prompts read by some replicas and answers written by others, in the same pool or in two: recipes of both roles.
+
+Like a kitchen and a bar: each can be where its tools are good, as long as the way between them is short enough.
+
+A reader is a queue of prompts (M/G/1, as in `capacity`), nothing written beside: at τ = k t(0, C)/C seconds a token the
+share of prompts that wait longer than TTFT - (τ + κ) P - TPOT is at most 1 - q, where κ is the time of a token's cache
+over the link; the last term is the first iteration of the writer. A writer holds b requests: t(b_q, 0) ≤ TPOT, and
+λ = b / (E[O] t(b, 0)). Neither sends or takes more bytes than its chips' links carry. A reader works for the writers of
+one pool.
+
+Of two pools p, d with m_p, m_d requests/s a chip undivided, and r_p, w_d a chip of readers and writers, whatever their
+chips are worth: dividing pays only if m_p/r_p + m_d/w_d < 1 (it costs a/r_p + b/w_d against min(a/m_p, b/m_d)). Other
+pairs are left out. It knows lengths and links; no demand and no pool's size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from math import ceil
+
+import numpy as np
+
+from eke.cost import CostModel, FloatArray, Layouts
+from eke.fleet.pool import Fleet
+from eke.models.architecture import Architecture
+from eke.models.variant import Variant
+from eke.plan import capacity, layouts, serving, solve
+from eke.plan.program import Flow, Program, build
+from eke.plan.recipes import Recipe, Site, link, undominated
+from eke.plan.scenario import Serve
+
+PAYS = 0.85
+"""m_p/r_p + m_d/w_d must be below this: what is gained is worth two kinds of replica and a hand-over."""
+PAIRS = 3
+"""Pairs of pools kept for each workload and model: those that pay most."""
+CHUNK = 4096.0
+"""Tokens a reader takes at a time."""
+STEPS = 9
+"""Bisections of a reader's load: to 0.2% of its time."""
+HELD, POINTS = (0.25, 4096.0), 12
+"""Requests a writer may hold, and how many are tried between: twice, so that at most 7% are left out."""
+WORTH = 5e-3
+"""Divided service must bring this share of the objective in the relaxation, or the plan does without."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One workload answered by one model in one variant."""
+
+    workload: Serve
+    answerer: serving.Answerer
+    name: str
+    variant: Variant
+
+    @property
+    def quality(self) -> float | None:
+        known = self.variant.quality
+        return None if known is None else known.value * self.answerer.quality
+
+
+Key = tuple[str, str, str]
+"""Workload, model, variant."""
+_Reading = dict[tuple[Key, float], list[Recipe]]
+
+
+def recipes(
+    workloads: Sequence[Serve], fleet: Fleet, places: Sequence[tuple[Site, tuple[str, ...]]], mixed: Sequence[Recipe],
+    without: frozenset[str] = frozenset(),
+) -> list[Recipe]:  # fmt: skip
+    """Readers and writers of the workloads, of those pairs of pools where dividing may pay.
+
+    Args:
+        workloads: what is to be answered.
+        fleet: pools and links.
+        places: kinds of place, and the pools of each.
+        mixed: recipes that do both.
+        without: optimisations that may not be used.
+    """
+    writers: dict[tuple[Key, str], list[Recipe]] = {}
+    readers: dict[tuple[Key, str, float], list[Recipe]] = {}
+    links = {(a.name, b.name): link(fleet, a.name, b.name) for a in fleet.pools for b in fleet.pools}
+    forms = {(r.workload, r.model, r.variant) for r in mixed}
+    apt = [place for place in places if place[0].units and place[0].chip.kind != "cpu"]
+
+    def halves(place: tuple[Site, tuple[str, ...]]) -> list[tuple[dict[Key, list[Recipe]], _Reading]]:
+        site, pools = place
+        speeds = sorted({speed for (a, _), speed in links.items() if a in pools})
+        asking = _asked(workloads, site, pools, forms, without)
+        return [_halves(site, architecture, asked, speeds) for (architecture, _), asked in asking.items()]
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        for (_, pools), found in zip(apt, threads.map(halves, apt), strict=True):
+            for pool, (written, read) in product(pools, found):
+                writers |= {(key, pool): half for key, half in written.items()}
+                readers |= {(key, pool, speed): half for (key, speed), half in read.items()}
+    alone: dict[tuple[str, str, str], float] = defaultdict(float)
+    for r in mixed:
+        if r.holds:
+            at = (r.workload, r.model, r.pool)
+            alone[at] = max(alone[at], r.rate / r.units)
+    return [r for w in workloads for r in _worthwhile(w, links, writers, readers, alone)]
+
+
+def _asked(
+    workloads: Sequence[Serve], site: Site, pools: tuple[str, ...], forms: Collection[Key], without: frozenset[str]
+) -> dict[tuple[Architecture, str], list[_Asked]]:
+    """What the site may be asked, by form of model: of all variants those that some chip serves best in (`forms`)."""
+    asking: dict[tuple[Architecture, str], list[_Asked]] = defaultdict(list)
+    for w in workloads:
+        if w.pools is not None and not set(pools) & set(w.pools):
+            continue
+        for answerer in serving.answerers(w):
+            for name, variant in serving.choices(w, answerer.architecture, site, without).items():
+                if not forms or (w.name, answerer.model, name) in forms:
+                    asking[answerer.architecture, name].append(_Asked(w, answerer, name, variant))
+    return asking
+
+
+def _halves(
+    site: Site, architecture: Architecture, asked: Sequence[_Asked], speeds: Sequence[float]
+) -> tuple[dict[Key, list[Recipe]], _Reading]:
+    """Writers, and readers by the bytes/s a chip of the link to them, of what is asked of one form of model."""
+    table = layouts.serving(architecture, site)
+    table = layouts.take(table, np.flatnonzero(table.pp == 1))
+    if not len(table.tp):
+        return {}, {}
+    cost = site.cost(architecture, asked[0].variant, training=False)
+    loads = [serving.load(a.workload, architecture, frozenset()) for a in asked]
+    rows, chips = capacity.rows(cost, table, loads), np.tile(table.chips, len(loads))
+    cache = np.repeat(_cache_bytes(cost, [of.read.mean for of in loads]), len(table.tp))
+    write, room, tpot = _write(cost, rows)
+    tau = rows.lanes * cost.seconds(rows.layouts, CHUNK, 0.0, rows.context) * cost.interval[1] / CHUNK
+    read = {speed: _read(rows, tau, cache / rows.read / speed) for speed in speeds}
+    written: dict[Key, list[Recipe]] = {}
+    reading: _Reading = {}
+    for k, (a, of) in enumerate(zip(asked, loads, strict=True)):
+        mine = np.arange(len(table.tp)) + k * len(table.tp)
+        key = (a.workload.name, a.answerer.model, a.name)
+        carried = chips * max(speeds) / cache
+        written[key] = _recipes(
+            site, a, table, np.minimum(write, carried)[mine], cost.basis, part="decode",
+            batch=room[mine], context=of.context, longest=of.longest, tpot=tpot[mine],
+        )  # fmt: skip
+        for speed, rate in read.items():
+            reading[key, speed] = _recipes(
+                site, a, table, np.minimum(rate, chips * speed / cache)[mine], cost.basis, part="prefill",
+                batch=rows.lanes[mine], context=of.longest, longest=of.longest, chunk=CHUNK,
+                handover=float(cache[mine[0]]),
+            )  # fmt: skip
+    return written, reading
+
+
+def _cache_bytes(cost: CostModel, tokens: Sequence[float]) -> FloatArray:
+    """Bytes of the whole cache of prompts. [n]"""
+    return cost.serving_memory(Layouts.of([1] * len(tokens)), 1, tokens).kv
+
+
+def _write(cost: CostModel, of: capacity.Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Requests/s of writers under TPOT, how many they hold, and the TPOT they reach. [n] each"""
+    slow = cost.interval[1]
+
+    def quantile(b: FloatArray) -> FloatArray:
+        return np.asarray(b + np.repeat(of.z, len(b) // len(of.z)) * np.sqrt(b))
+
+    n, b, some = len(of.read), np.full(len(of.read), HELD[0]), np.zeros(len(of.read), dtype=bool)
+    step = (HELD[1] / HELD[0]) ** (1 / POINTS)
+    for _ in range(2):
+        tried = b[:, None] * step ** np.arange(POINTS + 1)  # [n, POINTS + 1]
+        b_q, at = quantile(tried.ravel()), of.take(np.repeat(np.arange(n), POINTS + 1))
+        t = cost.seconds(at.layouts, 0.0, b_q, at.context) * slow
+        bears = ((np.ceil(b_q) <= at.room) & (t <= at.tpot_s)).reshape(tried.shape)
+        last = np.cumprod(bears, axis=1).sum(axis=1) - 1
+        some |= last >= 0
+        b, step = tried[np.arange(n), np.maximum(last, 0)], step ** (1 / POINTS)
+    rate = np.where(some, b / (of.written * cost.seconds(of.layouts, 0.0, b, of.context) * slow), 0.0)
+    return rate, np.ceil(quantile(b)), cost.seconds(of.layouts, 0.0, quantile(b), of.context) * slow
+
+
+def _read(of: capacity.Rows, tau: FloatArray, handing: FloatArray) -> FloatArray:
+    """Prompts/s of readers under TTFT, at `tau` seconds a token read and `handing` a token's cache handed over. [n]"""
+    samples = of.samples * (1 + handing / tau)[:, None]
+    low, high = np.zeros(len(tau)), np.full(len(tau), capacity.BUSY)
+    for _ in range(STEPS):
+        busy = (low + high) / 2
+        late = capacity.late_share(of.read, of.squared, samples, busy / (of.read * tau), tau, of.tpot_s, of.ttft_s)
+        low, high = np.where(late <= of.late, busy, low), np.where(late <= of.late, high, busy)
+    return np.where(of.room >= 1, of.lanes * low / (of.read * tau), 0.0)
+
+
+def _recipes(
+    site: Site, a: _Asked, table: Layouts, rate: FloatArray, basis: str, *, part: str, batch: FloatArray,
+    context: float, longest: float, tpot: FloatArray | None = None, chunk: float = 0.0,
+    handover: float = 0.0,
+) -> list[Recipe]:  # fmt: skip
+    """Recipes of one role that no other replaces; `pool` is left open."""
+    found = []
+    for i in np.flatnonzero(rate > 0).tolist():
+        tp, pp, dp, ep = (int(column[i]) for column in (table.tp, table.pp, table.dp, table.ep))
+        most = max(1, int(batch[i]))
+        held = ceil(max(longest, most * context) / serving.CONTEXT_STEP) * serving.CONTEXT_STEP
+        found.append(
+            Recipe(
+                a.workload.name, "serve", "", a.answerer.model, a.name, site.engine(training=False), tp, pp, dp, ep,
+                units=tp * pp * dp, rate=float(rate[i]), basis=basis, quality=a.quality, max_batch=most,  # type: ignore[arg-type]
+                chunk=int(chunk), context=held,
+                ttft_s=a.workload.slo.ttft_s if part == "prefill" else 0.0,
+                tpot_s=0.0 if tpot is None else float(tpot[i]), part=part, handover_bytes=handover,  # type: ignore[arg-type]
+            )
+        )  # fmt: skip
+    best = max((r.rate / r.units for r in found), default=0.0)
+    return undominated([r for r in found if r.rate / r.units > serving.POOR * best], by_quality=False)
+
+
+def _worthwhile(
+    w: Serve, links: dict[tuple[str, str], float], writers: dict[tuple[Key, str], list[Recipe]],
+    readers: dict[tuple[Key, str, float], list[Recipe]], alone: dict[tuple[str, str, str], float],
+) -> list[Recipe]:  # fmt: skip
+    """Readers and writers of one workload, of the pairs of pools that pay most."""
+    best: dict[tuple[str, str, str], tuple[float, str]] = {}
+    for (key, there), write in writers.items():
+        if key[0] != w.name or not write or (w.pools is not None and there not in w.pools):
+            continue
+        for (a, b), speed in links.items():
+            read = readers.get((key, a, speed)) if b == there and (w.pools is None or a in w.pools) else None
+            if not read:
+                continue
+            shares = [
+                alone[w.name, key[1], pool] / max(r.rate / r.units for r in half)
+                for pool, half in ((a, read), (there, write))
+            ]
+            pair = (key[1], a, there)
+            best[pair] = min(best.get(pair, (np.inf, "")), (sum(shares), key[2]))
+    found: dict[tuple[object, ...], Recipe] = {}
+    for model in {pair[0] for pair in best}:
+        paying = sorted((score, pair, variant) for pair, (score, variant) in best.items() if pair[0] == model)
+        for _, (_, a, b), variant in [one for one in paying if one[0] < PAYS][:PAIRS]:
+            key = (w.name, model, variant)
+            both = [replace(r, pool=a, to=b) for r in readers[key, a, links[a, b]]]
+            both += [replace(r, pool=b) for r in writers[key, b]]
+            found |= {(r.pool, r.to, r.variant, r.model, r.part, r.tp, r.pp, r.dp, r.ep): r for r in both}
+    return list(found.values())
+
+
+def needed(program: Program, objective: FloatArray, bounds: solve.Bounds, best: solve.Relaxed) -> Program:
+    """The program with those flows alone that its relaxation uses; with none, where all of them together bring less
+    than `WORTH` of the objective there, or nothing is possible anyway. `best` is the relaxation, solved.
+    """
+    if not program.flows:
+        return program
+    kept: set[Flow] = set()
+    if best.value is not None:
+        kept = {flow for flow, columns in program.flows.items() if best.x[columns].any()}
+    if best.value is not None and kept:
+        undivided = bounds[1].copy()
+        for columns in program.flows.values():
+            undivided[columns] = 0.0
+        alone = solve.relax(program, objective, (bounds[0], undivided)).value
+        kept = kept if alone is None or best.value - alone > WORTH * abs(alone) else set()
+    return build(replace(program.problem, recipes=tuple(r for r in program.problem.recipes if _serves(r, kept))))
+
+
+def _serves(r: Recipe, flows: Collection[Flow]) -> bool:
+    """Whether a recipe has a part in one of the flows, or is of no such kind."""
+    mine = (r.workload, r.model, r.variant)
+    if r.part == "prefill":
+        return any((f.workload, f.model, f.variant) == mine and (f.read, f.written) == (r.pool, r.to) for f in flows)
+    return not r.part or any((f.workload, f.model, f.variant) == mine and f.written == r.pool for f in flows)
