@@ -1,7 +1,8 @@
-"""Predictions per second on one core: `python benchmarks/cost_speed.py [--rows N] [--json OUT]`.
+"""Predictions per second on one core: `python benchmarks/cost_speed.py [--rows N] [--peer [PYTHON]] [--json OUT]`.
 
 A prediction is one row of a table: a decode step, a prompt, a mixed iteration, an optimizer step or a memory check
-of one layout. Time is the process's own, so that neighbours do not count. The bar is 200,000 a second.
+of one layout. Time is the process's own, so that neighbours do not count. The bar is 200,000 a second. With `--peer`,
+AIConfigurator 0.12 beside it: one estimate (its tables loaded), and one search; see `peers_aiconfigurator.py`.
 """
 
 from __future__ import annotations
@@ -53,9 +54,26 @@ def _seconds(ask: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
+def beside(interpreter: Path | None) -> dict[str, float]:
+    """AIConfigurator's estimates a second, and the CPU seconds of one search of its and of ours."""
+    import peers_aiconfigurator as peers
+
+    peer, case = peers.Peer(interpreter or peers.python("aiconfigurator", peers.PACKAGES)), peers.CASES[0]
+    points = [{"tp": 1, "pp": 1, "dp": 1, "ep": 1, "batch": b, "chunk": case.prompt} for b in range(1, 201)]
+    peer.ask("price", case, points=points[:1])
+    before = peer.cpu_s
+    peer.ask("price", case, points=points[1:])
+    per_s, before = (len(points) - 1) / (peer.cpu_s - before), peer.cpu_s
+    peer.ask("search", case)
+    search_s = peer.cpu_s - before
+    peer.close()
+    return {"per_s": per_s, "search_s": search_s, "our_search_s": _seconds(lambda: peers.on_our_model(case))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--peer", type=Path, nargs="?", const=Path(), help="run AIConfigurator too")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     runs = [{"model": m, "chip": c, "rows": asked.rows, "per_s": rates(m, c, asked.rows)} for m, c in CASES]
@@ -65,9 +83,14 @@ def main() -> None:
         print(f"{run['model']:32}" + "".join(f"{run['per_s'][n]:14,.0f}" for n in names))
     slowest = min(rate for run in runs for rate in run["per_s"].values())
     print(f"slowest {slowest:,.0f}; bar {BAR:,}: {'met' if slowest >= BAR else 'MISSED'}")
+    peer = beside(asked.peer if asked.peer.name else None) if asked.peer is not None else None
+    if peer:
+        print(f"AIConfigurator 0.12: {peer['per_s']:,.0f} estimates a second; a search {peer['search_s']:.1f} CPU s, "
+              f"ours {peer['our_search_s']:.2f}")  # fmt: skip
     if asked.json:
         host = {"machine": platform.processor() or platform.machine(), "numpy": np.__version__}
         document = {"date": datetime.now(UTC).isoformat(), "host": host, "bar": BAR, "slowest": slowest, "runs": runs}
+        document["peer"] = peer
         asked.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
