@@ -42,12 +42,23 @@ ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as 
 # factors stand under the name of its first chip, where its relatives find them.
 LEADERS = {"blackwell": "B200-SXM"}
 GENERATION = ("memory", "kernel_s", "experts", "latency_up_s", "link_up", "pad_m")
-KERNELS = ("pad_m", "attention", "attention_memory", "experts", "link_up", "latency_up_s", "latency_hop_s")
+KERNELS = (
+    "pad_m",
+    "attention",
+    "attention_decode",
+    "attention_memory",
+    "experts",
+    "link_up",
+    "latency_up_s",
+    "latency_hop_s",
+)
 ENGINE = (
     "kernel_s", "step_s", "routing", "imbalance", "one_shot", "lockstep", "handover_s",
-    "request_s", "arrival_s", "turn", "bunching", "gathering", "settling", "serial",
+    "request_s", "arrival_s", "turn", "bunching", "gathering", "settling", "serial", "crowding", "speculation",
 )  # fmt: skip
-AT_MOST = dict.fromkeys(("lockstep", "attention_memory", "attention", "link_up", "gathering", "one_shot"), 1.0)
+AT_MOST = dict.fromkeys(
+    ("lockstep", "attention_memory", "attention", "link_up", "gathering", "one_shot", "attention_decode"), 1.0
+)
 FAMILY = {"B200-SXM": "blackwell", "GB200": "blackwell", "B300-SXM": "blackwell", "GB300": "blackwell"}
 PULL = 0.15  # weight of a coefficient's distance from its start
 TTFT_WEIGHT = 0.8

@@ -15,17 +15,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import inferencex
 from eke.errors import EkeError
 from eke.fleet import catalogue as chips
 from eke.fleet.chip import Chip
 from eke.models import catalogue as models
 from eke.models.architecture import Architecture
 from eke.models.variant import Variant
+from inferencex import Setup
 
 Layout = tuple[int, int, int]  # tp, ep, dp of one worker
 
 # What names add to a model's own, when the catalogue does not know it with them.
-_SUFFIX = re.compile(r"[-_](FP8|NVFP4|FP4|BF16|Instruct|v\d|KV|dynamic|0528)$", re.IGNORECASE)
+_SUFFIX = re.compile(
+    r"[-_](FP8|NVFP4|MXFP4|FP4|BF16|AWQ|GPTQ|Int4|Int8|w4a16|w8a8|Instruct|Thinking|Preview|v\d|KV|dynamic|0528|2507)$",
+    re.IGNORECASE,
+)
+# Further trained from a model whose shape they keep; their names do not say of which.
+_SHAPED = {
+    "deepseek-r1-distill-llama-70b": "Llama-3.1-70B",
+    "deepseek-r1-distill-llama-8b": "Llama-3.1-8B",
+    "deepseek-r1-distill-qwen-32b": "Qwen2.5-32B",
+    "qwq-32b": "Qwen2.5-32B",
+}
+# Forms of a chip that a system's name may add.
+_FORM = re.compile(r"[-_](nvl\d*|sxm\d?|pcie|oam|\d+gb)$", re.IGNORECASE)
 # Sources whose requests all have the same lengths; InferenceX draws them from 80-100% of the stated ones.
 FEW, MANY = 6, 2  # engines that decode, where nobody says
 CLIENTS_A_CHIP = 8  # from here on runs decode with data ranks
@@ -77,21 +91,40 @@ def read(file: Path) -> tuple[list[Run], list[str]]:
     runs: list[Run] = []
     unread: list[str] = []
     with file.open(encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            try:
-                runs.append(_run(row))
-            except (EkeError, ValueError, KeyError) as fault:
-                unread.append(f"{row.get('id', '?')} ({row.get('mode', '?')}): {fault}".splitlines()[0])
+        rows = list(csv.DictReader(lines))
+    setups = inferencex.assign(rows, [_name(row) for row in rows], [_said(row) for row in rows])
+    for row, setup in zip(rows, setups, strict=True):
+        try:
+            runs.append(_run(row, setup))
+        except (EkeError, ValueError, KeyError) as fault:
+            unread.append(f"{row.get('id', '?')} ({row.get('mode', '?')}): {fault}".splitlines()[0])
     return runs, unread
 
 
-def _run(row: Mapping[str, str]) -> Run:
-    model, chip = find_model(row["model_path"]), chips.chip(row["system"].replace("_", "-"))
+def _name(row: Mapping[str, str]) -> str:
+    try:
+        return find_model(row["model_path"]).name
+    except EkeError:
+        return ""
+
+
+def _said(row: Mapping[str, str]) -> int:
+    """Clients as the source says them; 0 where it does not."""
+    found = _CLIENTS.search(row.get("silicon_data_source", "")) or _CLIENTS.search(row["id"])
+    return int(found.group(1) or found.group(2)) if found else 0
+
+
+def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
+    model, chip = find_model(row["model_path"]), find_chip(row["system"])
     apart = row["mode"] == "disagg"
     decode = _worker(row, "decode_" if apart else "")
     prefill = _worker(row, "prefill_") if apart else None
     clients = _clients(row, decode, apart)
-    if _is_total(row, apart, chip):
+    stated = bool(_number(row, "decode_num_workers"))
+    if setup and apart and not stated:
+        prefill, decode = Worker(setup.read, setup.readers), Worker(setup.decode, setup.decoders)
+        prefill, decode = _whole(prefill), _whole(decode)
+    elif _is_total(row, apart, chip):
         prefill, decode = _pools(_number(row, "decode_tp_size" if apart else "tp_size"), clients)
     elif apart and not decode.count:
         decode = _assumed(decode, clients)
@@ -107,13 +140,13 @@ def _run(row: Mapping[str, str]) -> Run:
         decode=decode,
         prefill=prefill,
         apart=apart,
-        assumed=apart and not _number(row, "decode_num_workers"),
+        assumed=apart and not stated and setup is None,
         ttft_s=float(row["silicon_ttft_ms"]) / 1e3,
         tpot_s=float(row["silicon_tpot_ms"]) / 1e3,
         system=row["system"],
         published=row["model_path"],
         differ=0.0 if _EQUAL.match(row["id"]) else 0.2,
-        speculative=_speculates(row, model),
+        speculative=setup.drafts if setup and apart else _speculates(row, model),
     )
 
 
@@ -129,6 +162,15 @@ def _speculates(row: Mapping[str, str], model: Architecture) -> bool:
     if release == "1.2.0rc6.post3":
         return True
     return release == "1.1.0rc2.post2" and when is not None and when.group(1) >= "2026-01"
+
+
+def find_chip(name: str) -> Chip:
+    """A chip by a system's name: as it stands, else without its form (`gb300_nvl72`, `a100_sxm`, `h20_sxm`)."""
+    plain = name.replace("_", "-")
+    try:
+        return chips.chip(plain)
+    except EkeError:
+        return chips.chip(_FORM.sub("", plain))
 
 
 def find_model(name: str) -> Architecture:
@@ -149,6 +191,7 @@ def _shorter(name: str) -> Iterator[str]:
     while (shorter := _SUFFIX.sub("", name)) != name:
         name = shorter
         yield name
+    yield _SHAPED.get(name.casefold(), name.removeprefix("NVIDIA-"))
 
 
 def _number(row: Mapping[str, str], key: str) -> int:
@@ -186,6 +229,12 @@ def _is_total(row: Mapping[str, str], apart: bool, chip: Chip) -> bool:
     tp = _number(row, "decode_tp_size" if apart else "tp_size")
     same = not apart or tp == _number(row, "prefill_tp_size") == _number(row, "prefill_moe_tp_size")
     return tp > 8 and same and chip.scale_up_chips >= 72 and not _number(row, "decode_num_workers")
+
+
+def _whole(worker: Worker) -> Worker:
+    """Data ranks hold whole experts; cutting one over 32 ranks is nothing an engine does."""
+    tp, ep, dp = worker.layout
+    return Worker((tp, tp * dp, dp), worker.count) if dp > 1 and ep == 1 else worker
 
 
 def _assumed(decode: Worker, clients: int) -> Worker:
@@ -229,6 +278,8 @@ def variant(row: Mapping[str, str], model: Architecture, chip: Chip) -> Variant:
         wide = 16.0 if model.has_experts else None
         bits = 4.25 if model.name.startswith("gpt-oss") else 4.5  # MXFP4: a scale for 32 values; NVFP4: for 16
         return Variant("fp4", bits, "fp4" if chip.flops.get("fp4") else "bf16", 8.0, None, wide)
+    if "int4" in stated or "w4a16" in stated:  # weights alone, in groups of 128 or 32 with 16-bit scales
+        return Variant("int4", 4.25, "bf16", 16.0, None, 16.0 if model.has_experts else None)
     if "fp8" in stated:
         return Variant("fp8", 8.0, "fp8", 8.0, None)
     return Variant("bf16", 16.0, "bf16", 16.0, None)

@@ -136,7 +136,7 @@ def apart(
     step = decoder.decode(decoding, np.maximum(c / many, 1.0), i + o / 2).seconds / gain
     keeping_up = np.ceil(KEEPING_UP * c * each / (ranks * o * step))
     served = np.where(stated > 0, stated, keeping_up) * ranks
-    line = np.maximum(c / served - 1.0, 0.0) * each
+    line = p.crowding * np.maximum(c / served - 1.0, 0.0) * each
     held = alone
     for _ in range(2):  # who waits to be read does not decode
         decode = o * step

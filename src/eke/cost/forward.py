@@ -26,6 +26,10 @@ OPERATORS = (
 
 # Kernel launches of one layer, by operator; what a fused serving engine issues.
 LAUNCHES = {"attention in": 2, "attention": 2, "attention out": 1, "mlp": 2, "elementwise": 3}
+# More beside the projections: MLA's second step down and up, its norms and its absorbed product; a linear mixer's
+# convolution, gates and norms.
+MORE = {"mla": 4.0, "linear": 4.0}
+QUANTISE = 0.5  # a product in 8 bits or fewer needs its input quantised: a kernel, half the time fused into the last
 
 
 # A token is written once for each of its experts, and their results are read to be summed.
@@ -115,10 +119,12 @@ def _attention(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> N
     launch = on.profile.kernel_s * count
     n_in = input_values(a, h, to) / h
     compute, memory = gemm(on, of.wide_rate, t.all, n_in, h, of.wide_bytes)
-    bill.add("attention in", count * compute, count * memory, overhead=launch * LAUNCHES["attention in"])
+    quantise = QUANTISE * (of.wide_bytes < ACTIVATION_BYTES)
+    launches = LAUNCHES["attention in"] + MORE.get(a.kind, 0.0) + quantise
+    bill.add("attention in", count * compute, count * memory, overhead=launch * launches)
     k_out = output_values(a, h) / h / to.tp
     compute, memory = gemm(on, of.wide_rate, t.all, h, k_out, of.wide_bytes)
-    bill.add("attention out", count * compute, count * memory, overhead=launch * LAUNCHES["attention out"])
+    bill.add("attention out", count * compute, count * memory, overhead=launch * (LAUNCHES["attention out"] + quantise))
     price = _linear if a.kind == "linear" else _softmax
     price(bill, of, t, a, count)
 
@@ -218,15 +224,14 @@ def _dense(bill: Priced, of: Pass, t: Tokens, width: int, matrices: int, count: 
     rate, held = (of.wide_rate, of.wide_bytes) if wide else (of.rate, of.weight_bytes)
     up_c, up_m = gemm(of.on, rate, t.all, (matrices - 1) * local, h, held)
     down_c, down_m = gemm(of.on, rate, t.all, h, local, held)
-    launch = of.on.profile.kernel_s * LAUNCHES["mlp"]
+    launch = of.on.profile.kernel_s * (LAUNCHES["mlp"] + 2.0 * QUANTISE * (held < ACTIVATION_BYTES))
     bill.add("mlp", count * (up_c + down_c), count * (up_m + down_m), overhead=count * launch)
 
 
-def touched(tokens: FloatArray, experts: int, chosen: int) -> FloatArray:
+def touched(tokens: FloatArray, experts: Term, chosen: int) -> FloatArray:
     """Expected number of distinct experts that `tokens` tokens choose, `chosen` each: E (1 - (1 - K/E)^T). [n]"""
-    if chosen >= experts:
-        return experts * (tokens > 0).astype(np.float64)
-    distinct: FloatArray = -experts * np.expm1(tokens * np.log1p(-chosen / experts))
+    missed = np.minimum(chosen / experts, 1.0 - 1e-12)
+    distinct: FloatArray = -experts * np.expm1(tokens * np.log1p(-missed))
     return distinct
 
 
@@ -249,12 +254,13 @@ def _exchange(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> 
     """Where data ranks meet, tokens go to their experts and come back; elsewhere tp's all-reduce does it. [n]"""
     to = of.to
     meets = (to.expert_dp > 1).astype(np.float64)
-    copies = np.minimum(f.experts_per_token, to.ep) / to.ep
-    size = t.all * to.expert_dp * copies * of.model.hidden * ACTIVATION_BYTES
+    ranks = touched(np.ones_like(to.ep) * f.experts_per_token, to.ep, 1)  # distinct ones a token goes to
+    size = t.all * to.expert_dp * ranks / to.ep * of.model.hidden
     group = Group(of.on, (to.ep * to.expert_tp).astype(np.int64))
-    link, latency = group.all_to_all(size)
-    twice = 2.0 * count * meets
-    bill.add("expert all-to-all", link=twice * link, overhead=twice * latency)
+    there, latency = group.all_to_all(size * min(of.weight_bytes, ACTIVATION_BYTES))  # in the products' precision
+    back, _ = group.all_to_all(size * ACTIVATION_BYTES)
+    every = count * meets
+    bill.add("expert all-to-all", link=every * (there + back), overhead=2.0 * every * latency)
     return meets
 
 

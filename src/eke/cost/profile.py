@@ -69,6 +69,7 @@ class Profile:
         settling: how fast differing lengths take a closed loop's requests apart.
         gathering: share of the line that can form at all; an engine that stops decoding to read makes it form.
         serial: spread that an engine's own order of reading keeps, whatever the lengths.
+        crowding: line before engines that only read, over what even turns would make it.
         speculation: tokens an iteration of speculative decoding yields, over what drafting costs.
         mixing: share of prompt work that runs beside decodes in one iteration; the rest stops them.
         lockstep: share of the other data ranks' prompts that a data rank waits for.
@@ -128,6 +129,7 @@ class Profile:
     settling: float
     gathering: float
     serial: float
+    crowding: float
     speculation: float
     mixing: float
     lockstep: float
