@@ -49,8 +49,43 @@ def test_quantisers_names_find_their_model(rows: ModuleType) -> None:
     """Suffixes that quantisers add do not hide a model; a model nobody knows is named."""
     assert rows.find_model("nvidia/Llama-3.1-8B-Instruct-FP8").name == "Llama-3.1-8B"
     assert rows.find_model("nvidia/DeepSeek-R1-0528-FP4-v2").name.startswith("DeepSeek-R1")
+    assert rows.find_model("Qwen/Qwen3-14B-AWQ").name == "Qwen3-14B"
+    assert rows.find_model("amd/Llama-3.3-70B-Instruct-MXFP4-Preview").name.startswith("Llama-3.")
+    assert rows.find_model("deepseek-ai/DeepSeek-R1-Distill-Llama-70B").name == "Llama-3.1-70B"
     with pytest.raises(Exception, match="nothing-9000B"):
         rows.find_model("nobody/nothing-9000B")
+
+
+def test_systems_names_find_their_chip(rows: ModuleType) -> None:
+    """A form that a system's name adds does not hide its chip."""
+    for name, chip in (
+        ("gb300_nvl72", "GB300"),
+        ("b300_sxm", "B300-SXM"),
+        ("a100_sxm", "A100-SXM-80"),
+        ("l40s", "L40S"),
+    ):
+        assert rows.find_chip(name).name == chip
+
+
+def test_published_configurations_say_what_columns_do_not(rows: ModuleType, tmp_path: Path) -> None:
+    """Engines, data ranks and drafting of runs with pools apart come from the configuration that fits a sweep."""
+    columns = (
+        f"{COLUMNS},prefill_tp_size,prefill_attention_dp_size,prefill_num_workers,decode_tp_size,"
+        "decode_attention_dp_size,decode_num_workers"
+    )
+    row = (
+        "r_{0},source_file=a.csv; silicon_concurrency={1}; measured=2026-03-23T13:00:07Z,trtllm,1,"
+        "deepseek-ai/DeepSeek-R1,gb200,fp4,disagg,1024,1024,nvfp4,nvfp4,,,,,,,300,5,4,1,,8,1,"
+    )
+    file = tmp_path / "apart.csv"
+    # 48 clients fit a drafting sweep of 4 to 48 and a plain one of 12 to 192: their neighbours tell which.
+    lines = [row.format(*x) for x in ((1, 4), (2, 8), (3, 48), (20, 48), (21, 96), (22, 192))]
+    file.write_text("\n".join((columns, *lines)) + "\n", encoding="utf-8")
+    runs, unread = rows.read(file)
+    assert not unread
+    assert [run.speculative for run in runs] == [True] * 3 + [False] * 3
+    assert {(run.prefill.count, run.prefill.layout[2], run.decode.count) for run in runs} == {(1, 4, 4)}
+    assert not any(run.assumed for run in runs)
 
 
 def test_rows_that_cannot_be_read_are_counted(rows: ModuleType, tmp_path: Path) -> None:
@@ -72,4 +107,5 @@ def test_published_runs_are_met(rows: ModuleType, monkeypatch: pytest.MonkeyPatc
         assert found[kind]["tpot_median_error"] < 0.10
         assert found[kind]["ttft_median_error"] < 0.25
         assert found[kind]["unpredicted"] == 0
-    assert found["disaggregated"]["tpot_median_error"] < 0.25
+    assert found["disaggregated"]["tpot_median_error"] < 0.15
+    assert found["disaggregated"]["ttft_median_error"] < 0.45

@@ -231,7 +231,7 @@ def _dense(bill: Priced, of: Pass, t: Tokens, width: int, matrices: int, count: 
 def touched(tokens: FloatArray, experts: Term, chosen: int) -> FloatArray:
     """Expected number of distinct experts that `tokens` tokens choose, `chosen` each: E (1 - (1 - K/E)^T). [n]"""
     missed = np.minimum(chosen / experts, 1.0 - 1e-12)
-    distinct: FloatArray = -experts * np.expm1(tokens * np.log1p(-missed))
+    distinct: FloatArray = np.asarray(-experts * np.expm1(tokens * np.log1p(-missed)), dtype=np.float64)
     return distinct
 
 
