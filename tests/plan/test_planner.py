@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from tests import strategies
-from tests.plan.scenarios import MIXED_QUALITY, SMALL, TOO_MUCH
+from tests.plan.scenarios import LENGTHS, MIXED_QUALITY, SMALL, TOO_MUCH
 
 import eke
 from eke.errors import InputError
@@ -23,6 +23,8 @@ TINY = (
     .replace("40/s", "0.01/s")
     .replace("200M", "20k")
     .replace("    deadline: 90 d\n", "")
+    .replace(LENGTHS, "{prompt: {p50: 100}, output: {p50: 20}}")
+    .replace("{prompt: {p50: 1000}, output: {p50: 100}}", "{prompt: {p50: 100}, output: {p50: 20}}")
 )
 CPU = Chip("two-cores", "me", {"fp32": 2e11, "bf16": 4e11, "int8": 8e11}, 16e9, 2e10, kind="cpu", cores=2)
 

@@ -81,7 +81,7 @@ WRONG = [
     ("p50: 1020, p90: 2735", "p50: 1020, p90: 35", ["lengths.prompt", "rise"]),
     ("format: eke.scenario/1", "format: eke.scenario/2", ["format", "eke.scenario/1"]),
     ("fleet:\n", "fleet: here\n  xx:\n", ["YAML"]),
-    ("p50: 1020, p90: 2735, p99: 4142", "p50: 39k, p90: 43k", ["workloads (chat)", "40,960 tokens", "longer context"]),
+    ("p50: 1020, p90: 2735, p99: 4142", "p50: 42k, p90: 43k", ["workloads (chat)", "40,960 tokens", "longer context"]),
     ("prompt: {p50: 1000}", "prompt: {p50: 50k}", ["workloads (clean)", "100%"]),
     ("    tokens: 100B\n", "    tokens: 100B\n    tokens: 1T\n", ["'tokens' on line 16", "line 15", "keep one"]),
 ]

@@ -89,3 +89,8 @@ def from_samples(lengths: npt.NDArray[np.float64]) -> Distribution:
         return Distribution(tuple(sorted(max(1.0, float(v)) for v in lengths)))
     parts = np.array_split(np.sort(lengths), POINTS)
     return Distribution(tuple(max(1.0, float(p.mean())) for p in parts))
+
+
+def too_long(prompt: Distribution, output: Distribution, most: float) -> float:
+    """Share of requests whose prompt and mean answer are more than `most` tokens."""
+    return sum(p + output.mean > most for p in prompt.values) / len(prompt.values)

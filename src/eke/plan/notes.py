@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from eke.plan.distribution import too_long
 from eke.plan.plan import Plan
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
@@ -41,10 +42,12 @@ def _too_long(scenario: Scenario) -> list[str]:
     for w in scenario.workloads:
         if isinstance(w, Serve):
             longest = w.traffic.prompt.quantile(0.99) + w.traffic.output.quantile(0.99)
+            share = too_long(w.traffic.prompt, w.traffic.output, w.architecture.max_context)
             if longest > w.architecture.max_context:
+                many = f"{share:.1%} of all" if share else "those"
                 lines.append(
                     f"{w.name}: its longest requests hold {longest:,.0f} tokens, {w.model} at most "
-                    f"{w.architecture.max_context:,}; those would be refused or cut."
+                    f"{w.architecture.max_context:,}; {many} would be refused or cut."
                 )
     return lines
 

@@ -22,7 +22,7 @@ from eke.fleet.pool import Fleet, Link, Pool
 from eke.models import catalogue as models
 from eke.models.architecture import Architecture
 from eke.plan import optimisations, profiles, traces
-from eke.plan.distribution import Distribution, constant, from_quantiles
+from eke.plan.distribution import Distribution, constant, from_quantiles, too_long
 from eke.plan.scenario import Alternative, Arrival, Batch, Generations, Scenario, Serve, Slo, Traffic, Train, Workload
 from eke.plan.sections import (
     WORKLOADS,
@@ -47,8 +47,8 @@ mend
 one (estimated). Rounded to whole nodes, so that small pools lose none."""
 
 
-TOO_LONG = 0.05
-"""Share of a pile's requests that may be too long for the model."""
+TOO_LONG = 0.5
+"""Share of requests too long for the model from which a scenario is a mistake; fewer are told in the plan's notes."""
 
 
 def load(path: str | Path) -> Scenario:
@@ -261,19 +261,17 @@ class _Reader:
                 self.known(f"workloads ({w.name}).pools", "pool", pool, pools)
 
     def readable(self, w: Workload) -> None:
-        """Requests must fit the model's context, all but those the promise leaves out."""
+        """Most requests must fit the model's context."""
         if isinstance(w, Train):
             return
         asks = w.traffic if isinstance(w, Serve) else w
-        share = too_long(asks.prompt, asks.output, w.architecture)
-        spare = 1 - w.slo.percentile / 100 if isinstance(w, Serve) else TOO_LONG
-        if share > spare + 1e-9:
+        share = too_long(asks.prompt, asks.output, w.architecture.max_context)
+        if share > TOO_LONG:
             self.wrong.append(
                 InputError(
                     f"workloads ({w.name}): {share:.0%} of its requests are longer than the "
                     f"{w.architecture.max_context:,} tokens that {w.model} reads",
-                    why=f"prompts up to {asks.prompt.values[-1]:,.0f} tokens, and {asks.output.mean:,.0f} written; "
-                    f"{spare:.3g} of them may be refused",
+                    why=f"prompts up to {asks.prompt.values[-1]:,.0f} tokens, and {asks.output.mean:,.0f} written",
                     remedy="a model with a longer context, or lengths as they are after cutting",
                 )
             )
@@ -305,11 +303,6 @@ class _Reader:
                     f"{where}: {error.what}", why=error.why or f"there are {', '.join(names)}", remedy=error.remedy
                 )
             )
-
-
-def too_long(prompt: Distribution, output: Distribution, architecture: Architecture) -> float:
-    """Share of requests whose prompt and mean answer the model's context does not hold."""
-    return sum(p + output.mean > architecture.max_context for p in prompt.values) / len(prompt.values)
 
 
 def available_by_default(nodes: int) -> float:
