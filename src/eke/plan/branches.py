@@ -56,7 +56,9 @@ def optimise(
                 if held.value is not None:
                     heapq.heappush(left, (-held.value, next(order), depth + 1, held, way))
             continue
-        found = _solved(program, objective, (bounds[0], upper), relaxed, max(0.5, until - time.process_time()), gap)
+        found = _solved(
+            program, objective, (bounds[0], upper), relaxed, max(0.5, until - time.process_time()), gap, best.value
+        )
         proven &= found.proven or found.x is not None
         bound = max(bound, found.bound)
         if found.x is not None and (best.x is None or found.value > best.value):
@@ -101,9 +103,9 @@ def _held(program: Program, job: _Job, upper: FloatArray) -> list[FloatArray]:
 
 
 def _solved(
-    program: Program, objective: FloatArray, bounds: Bounds, relaxed: Relaxed, seconds: float, gap: float
+    program: Program, objective: FloatArray, bounds: Bounds, relaxed: Relaxed, seconds: float, gap: float, beat: float
 ) -> Outcome:
-    """The best of one way."""
+    """The best of one way; nothing but its bound where that does not pass `beat`, what another way gives already."""
     assert relaxed.value is not None
     gangs = np.zeros(len(program.lower), dtype=bool)
     gangs[program.runs.at[program.runs.gang]] = True
@@ -114,6 +116,8 @@ def _solved(
         bound = min(bound, found.bound)
         if found.x is None:
             return Outcome(None, -np.inf, bound, relaxed, proven=found.exhausted)
+        if bound <= beat:
+            return Outcome(None, -np.inf, bound, relaxed)
         split = found.x
     x = slots.whole(program, objective, bounds, split, relaxed, gap)
     value = -np.inf if x is None else float(objective @ x)
