@@ -283,10 +283,11 @@ class _Reader:
             self.known("generations.attrition", "pool", name, ["default", *pools])
         for arrival in g.arrivals:
             self.known("generations.arrivals", "pool", arrival.pool, pools)
+        r = g.restarts
         return Generations(
             g.first, g.compute_growth, g.model_growth, g.serving_growth, g.horizon, tuple(g.attrition.items()),
             tuple(Arrival(a.pool, a.nodes, a.at, a.chance) for a in g.arrivals),
-            g.restarts.mean_time_between_failures if g.restarts else None, g.restarts.recovery if g.restarts else None,
+            *(() if r is None else (r.mean_time_between_failures, r.recovery, r.checkpoint, r.checkpoint_stall)),
         )  # fmt: skip
 
     def unique(self, where: str, names: list[str]) -> None:

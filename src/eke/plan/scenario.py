@@ -159,6 +159,7 @@ class Generations:
     Attributes:
         serving_growth_per_s, attrition_per_s: fractions a second; attrition by pool name, or `default`.
         mean_time_between_failures_s: of one chip.
+        checkpoint_s: between two; None: the best. checkpoint_stall_s: what one holds a job up.
     """
 
     first: str
@@ -170,6 +171,8 @@ class Generations:
     arrivals: tuple[Arrival, ...] = ()
     mean_time_between_failures_s: float | None = None
     recovery_s: float | None = None
+    checkpoint_s: float | None = None
+    checkpoint_stall_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,6 +222,8 @@ class RestartsSection(Section):
 
     mean_time_between_failures: Seconds = Field(examples=["50 kh"])
     recovery: Seconds = Field(examples=["12 min"])
+    checkpoint: Seconds | None = None
+    checkpoint_stall: Seconds | None = None
 
 
 class GenerationsSection(Section):

@@ -82,6 +82,10 @@ class Relaxation:
         self._solver = _model(program, objective, (np.zeros(n), np.zeros(n)), np.zeros(n, dtype=bool))
         self._all = np.arange(n, dtype=np.int32)
 
+    def aim(self, objective: FloatArray) -> None:
+        """Maximise another objective from now on."""
+        self._solver.changeColsCost(len(self._all), self._all, objective)
+
     def under(self, bounds: Bounds) -> Relaxed:
         """The best solution with all columns continuous."""
         h = self._solver

@@ -1,0 +1,126 @@
+"""`eke runway`: how many generations the stock will train beside its service, and what would lengthen that."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from eke.cli.output import Format, Output, page, rows_table, talk
+from eke.cli.output import show as show_as
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eke.plan.runway import Levers, Runway
+
+WIDE = 180
+"""Columns of tables that go into a file or a pipe."""
+
+
+def runway(
+    scenario: Annotated[Path, typer.Argument(help="A scenario file with a `generations` section.")],
+    output: Output = Format.table,
+    levers: Annotated[
+        bool, typer.Option("--levers", help="What would lengthen it most: software, shifts of work, chips, dates.")
+    ] = False,
+    chips: Annotated[int, typer.Option(help="With --levers: how many more chips of each kind.")] = 512,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="With --levers: a catalogue chip to ask about; may be given several times."),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Futures to draw.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    horizon: Annotated[
+        str | None, typer.Option(help="How far to look, instead of the scenario's: '36 mo', '5 y'.")
+    ] = None,
+    chart: Annotated[Path | None, typer.Option(help="Also draw it: a file that ends in .html, .png or .svg.")] = None,
+) -> None:
+    """How many generations of the model this stock will train while service keeps its promises; with dates, chances
+    and what binds.
+
+    Months are drawn many times: chips die and arrive, serving grows, jobs fail, speeds lie within the cost model's
+    intervals.
+    """
+    from eke import units
+    from eke.plan import load
+    from eke.plan.runway import chart as charts
+    from eke.plan.runway import levers as lengthen
+    from eke.plan.runway import make
+
+    read = load(scenario)
+    horizon_s = None if horizon is None else units.read("seconds", horizon, "--horizon")
+    if levers:
+        ask = partial(lengthen.rank, read, samples=samples, seed=seed, horizon_s=horizon_s, chips=chips)
+        print_levers(_told(lambda say: ask(kinds=kind or (), progress=say)), output)
+        return
+    made = _told(lambda say: make(read, samples=samples, seed=seed, horizon_s=horizon_s, progress=say))
+    if chart is not None:
+        from eke.charts import write
+
+        write(charts.draw(made), chart)
+    print_runway(made, output)
+    if chart is not None:
+        talk.print(f"drew {chart}")
+
+
+def _told(work: Callable[[Callable[[str], None] | None], Any]) -> Any:
+    """Do it, with a word of progress on a terminal."""
+    if not talk.is_terminal:
+        return work(None)
+    with talk.status("reading the scenario") as status:
+        return work(lambda text: status.update(f"{text} …"))
+
+
+def print_runway(made: Runway, output: Format = Format.table) -> None:
+    """Print a runway: for people its generations, until when the stock suffices, and what was assumed."""
+    from eke.plan.runway import tell
+
+    if output is not Format.table:
+        show_as(made.to_dict(), tell.flat(made), output)
+        return
+    out = _page()
+    out.print(f"[bold]{tell.headline(made)}[/]", soft_wrap=True)
+    for title, rows in (
+        ("Generations", tell.generations(made)),
+        ("How long the stock suffices", tell.suffices(made)),
+        ("If chips failed more or less often: end of each generation, median", tell.failures(made)),
+    ):
+        out.print()
+        out.print(rows_table(rows, title))
+    page.print()
+    for g in made.generations:
+        if g.pools or not g.chance:
+            page.print(f"- {g.name}: what binds is {g.binds}.", soft_wrap=True, markup=False)
+    page.print(f"- First to run out: {made.first_to_run_out}.", soft_wrap=True, markup=False)
+    page.print()
+    for said in made.assumptions:
+        page.print(f"[dim]{said}[/]", soft_wrap=True)
+    page.print(
+        f"[dim]{made.samples:,} futures, seed {made.seed}; a month's training is overstated by "
+        f"{made.tolerance:.2%} in the mean; {made.seconds['total']:.0f} s[/]", soft_wrap=True,
+    )  # fmt: skip
+
+
+def print_levers(made: Levers, output: Format = Format.table) -> None:
+    """Print what would lengthen a runway, most first."""
+    from eke.plan.runway import tell
+
+    if output is not Format.table:
+        show_as(made.to_dict(), tell.flat_levers(made), output)
+        return
+    out = _page()
+    out.print(f"[bold]{tell.levers_headline(made)}[/]", soft_wrap=True)
+    for title, rows in tell.levers(made):
+        out.print()
+        out.print(rows_table(rows, title))
+    page.print()
+    for said in made.notes:
+        page.print(f"[dim]{said}[/]", soft_wrap=True)
+
+
+def _page() -> Any:
+    return page if page.is_terminal else Console(width=WIDE, highlight=False)

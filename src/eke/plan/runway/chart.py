@@ -1,0 +1,78 @@
+"""The runway as a picture: each generation's end opening like a fan, and the stock's chips beneath."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eke import charts
+from eke.units import SECONDS
+
+if TYPE_CHECKING:
+    from eke.plan.runway.result import Runway
+
+DAYS = SECONDS["mo"] / SECONDS["d"]
+WIDTH = 640
+
+
+def draw(of: Runway) -> Any:
+    """Generations as bars from start to end (median), p10 to p90 of the end as a band; chips left by kind below.
+
+    Raises:
+        NotInstalled: without the extra `charts`.
+    """
+    alt = charts.altair_module()
+    horizon = of.horizon_days / DAYS
+    axis = alt.Scale(domain=[0, horizon], nice=False)
+    rows, order = _bars(of), [g.name for g in of.generations]
+    y = alt.Y("generation:N", sort=order, title=None)
+    base = alt.Chart(alt.Data(values=rows))
+    when = "months from today"
+    body = base.mark_bar(height=12, color=charts.TRAIN).encode(
+        x=alt.X("start:Q", scale=axis, title=when), x2="middle:Q", y=y
+    )
+    early = base.mark_bar(height=22, color=charts.TRAIN, opacity=0.35).encode(x="early:Q", x2="late:Q", y=y)
+    said = [
+        base.transform_filter(f"datum.inside == {int(inside)}")
+        .mark_text(align="left", dx=6, color=charts.PAPER if inside else charts.SOFT, fontSize=11)
+        .encode(x="label:Q", y=y, text="said:N")
+        for inside in (False, True)
+    ]
+    top = alt.layer(body, early, *said).properties(width=WIDTH, height=36 * len(order) + 8)
+    fan = alt.Chart(alt.Data(values=_chips(of))).encode(x=alt.X("month:Q", scale=axis, title=when))
+    colour = alt.Color("pool:N", sort=list(of.months[0].chips), scale=alt.Scale(range=list(charts.COLOURS)), title=None)
+    band = fan.mark_area(opacity=0.25).encode(y=alt.Y("low:Q", title="chips that can be planned on"), y2="high:Q",
+                                              color=colour)  # fmt: skip
+    line = fan.mark_line().encode(y="middle:Q", color=colour)
+    below = alt.layer(band, line).properties(width=WIDTH, height=180)
+    told = f"{of.expected_generations:.1f} generations in {horizon:.0f} months"
+    subtitle = f"median of {of.samples:,} futures; pale: where 80% of ends lie"
+    return charts.styled(alt.vconcat(top, below, spacing=18), f"{of.scenario}: {told}", subtitle)
+
+
+def _bars(of: Runway) -> list[dict[str, Any]]:
+    rows = []
+    for g in of.generations:
+        start = g.start_days["p50"]
+        if start is None:
+            start = g.start_days["p10"]
+        if start is None:
+            continue
+        ends = {k: of.horizon_days if v is None else v for k, v in g.end_days.items()}
+        some, inside = g.end_days["p10"] is not None, ends["p90"] > 0.75 * of.horizon_days
+        rows.append(
+            {
+                "generation": g.name, "start": start / DAYS, "middle": ends["p50"] / DAYS,
+                "early": (ends["p10"] if some else ends["p50"]) / DAYS, "late": ends["p90"] / DAYS,
+                "label": (start if inside else ends["p90"]) / DAYS, "inside": int(inside),
+                "said": f"{g.chance:.0%} within the horizon" if g.chance < 1 else f"day {ends['p50']:,.0f}",
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _chips(of: Runway) -> list[dict[str, Any]]:
+    return [
+        {"month": m.day / DAYS, "pool": pool, "low": q["p10"], "middle": q["p50"], "high": q["p90"]}
+        for m in of.months
+        for pool, q in m.chips.items()
+    ]
