@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+os.environ.pop("COLUMNS", None)  # parallel test runs set it; pages are then cut to it
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ objective. How many chips that takes is asked of the same program with its stock
                     save alone and last
 
 All are relaxations (shares of a replica, gangs of any size up to `GROWN` times a pool), so a saving has no rounding in
-it. Less software never frees chips: every set of rows and columns without an optimisation lies inside the one with it.
+it. Less software never frees chips: every set of rows and columns without an optimisation lies inside the one with it,
+but for mixed-placement, whose equal shares depend on the recipes there are.
 """
 
 from __future__ import annotations
@@ -259,10 +260,10 @@ def _shared(
     shares = dict.fromkeys(names, 0.0)
     for having in sets:
         for g in set(names) - having:
-            saved = _less(found[having], found[having | {g}])
-            if saved is None:
+            without, beside = found[having], found[having | {g}]
+            if without is None or beside is None:
                 return {}
-            shares[g] += saved * factorial(len(having)) * factorial(n - len(having) - 1) / factorial(n)
+            shares[g] += (without - beside) * factorial(len(having)) * factorial(n - len(having) - 1) / factorial(n)
     return shares
 
 
