@@ -45,6 +45,11 @@ _UNITS: dict[str, tuple[dict[str, float], str]] = {
 }
 
 
+def example(kind: str) -> str:
+    """How quantities of `kind` are written."""
+    return _UNITS[kind][1]
+
+
 def read(kind: str, value: object, key: str = "value") -> float:
     """A quantity of `kind` (a key of the table above) in its base unit.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 from eke import units
 from eke.errors import UnitError
@@ -32,7 +32,8 @@ def _quantity(kind: str, *, above: float | None = None, least: float | None = No
             raise ValueError(f"{value!r} must be at most {high:g}")
         return number
 
-    return Annotated[float, BeforeValidator(read)]
+    written = WithJsonSchema({"type": ["number", "string"], "description": f"such as {units.example(kind)}"})
+    return Annotated[float, BeforeValidator(read), written]
 
 
 def _name(value: object) -> str:
