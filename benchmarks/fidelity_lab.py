@@ -1,5 +1,5 @@
 """Serving predictions against figures that no coefficient was fitted to: GPUStack's lab (A100, H100, Ascend 910B under
-vLLM, SGLang, TensorRT-LLM, MindIE), operators' statements (H800, H20, Kunlun P800), and MLPerf Inference 5.1.
+vLLM, SGLang, TensorRT-LLM, MindIE) and operators' statements (H800, H20, Kunlun P800).
 
 These say little about their set-up; what is taken where they say nothing stands beside it. Predicted over stated speed
 is printed by chip.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,6 @@ def report(perf: Path, *, rows: bool = False) -> dict[str, Any]:
     for title, checks in (
         ("GPUStack's lab", lab(perf)),
         ("operators", stated(perf)),
-        ("MLPerf 5.1, offline", mlperf(perf)),
     ):
         by: dict[str, list[Check]] = defaultdict(list)
         for check in checks:
@@ -223,56 +222,3 @@ def _read(group: str, name: str, cost: CostModel, layout: Layouts, chips_of: int
     seconds = float(cost.prefill(layout, 4096.0, prompts=prompts).seconds[0])
     data = float(layout.dp[0])
     return Check(group, name, speed, 4096.0 * prompts * data / seconds * chips_of / float(layout.chips[0]))
-
-
-# --- MLPerf Inference 5.1, offline ------------------------------------------------------------------------------------
-
-# model: ours, tokens read and written (MLCommons' announcements of the benchmarks: 2025/04/llm-inference-v5,
-# 2025/09/small-llm-inference-5-1, 2025/09/deepseek-inference-5-1). Llama 2 70B and Mixtral: lengths read are not known.
-MLPERF = {"llama3.1-405b": ("Llama-3.1-405B", 9400, 680), "llama3.1-8b": ("Llama-3.1-8B", 778, 73),
-          "deepseek-r1": ("DeepSeek-R1", 800, 3880)}  # fmt: skip
-MLPERF_CHIPS = {"B200-SXM": "B200-SXM", "H200-SXM": "H200-SXM", "GB200": "GB200",
-                "RTX PRO 6000": "RTX-PRO-6000-Server", "L40S": "L40S", "H100-SXM": "H100-SXM", "MI325X": "MI325X",
-                "MI300X": "MI300X", "MI355X": "MI355X"}  # fmt: skip
-
-
-def mlperf(perf: Path) -> Iterator[Check]:
-    """Closed offline results of one node, one a model, chip and precision (their median), at the best plain layout."""
-    stated_at: dict[tuple[str, str, int, str, str], list[float]] = defaultdict(list)
-    with (perf / "mlperf_inference_v5.1_llm.csv").open(encoding="utf-8") as lines:
-        for r in csv.DictReader(lines):
-            on = next((name for tag, name in MLPERF_CHIPS.items() if tag in r["Accelerator"]), None)
-            plain = (r["Scenario"], r["Category"], r["Nodes"]) == ("Offline", "closed", "1") and "x1" not in r[
-                "Accelerator"
-            ]
-            if plain and on and r["Model"] in MLPERF and r["weight_data_types"] in ("fp8", "fp4"):
-                engine = "trtllm" if "TensorRT" in r["Software"] else "vllm"
-                key = (r["Model"], on, int(r["a#"]), r["weight_data_types"], engine)
-                stated_at[key].append(float(r["Performance_Result"]))
-    for (model, on, n, bits, engine), speeds in sorted(stated_at.items()):
-        name, prompt, output = MLPERF[model]
-        chip = chips.chip(on)
-        try:
-            speed = _offline(name, chip, engine, bits, n, prompt, output)
-        except EkeError:
-            continue
-        yield Check(on, f"{model} {bits} {n} chips, {len(speeds)} results", float(np.median(speeds)), speed)
-
-
-def _offline(name: str, chip: Chip, engine: str, bits: str, n: int, prompt: float, output: float) -> float:
-    """Output tokens/s of `n` chips at the best of plain layouts and batches: reads and steps in turn."""
-    model = find_model(name)
-    form: Mapping[str, str] = {"precision": bits}
-    cost = CostModel(model, chip, variant(form, model, chip), engine=engine)
-    best = 0.0
-    for tp in (k for k in (1, 2, 4, 8) if k <= n):
-        layout = Layouts.of(tp)
-        most = int(cost.max_sequences(layout, prompt + output)[0])
-        for batch in {min(most, k) for k in (32, 64, 128, 256, 512, 1024, 2048)} - {0}:
-            together = max(1.0, round(8192 / prompt))
-            reads = float(cost.prefill(layout, prompt, prompts=together).seconds[0]) / together
-            steps = float(cost.decode(layout, batch, prompt + output / 2).seconds[0])
-            best = max(best, output * batch / (batch * reads + output * steps) * (n // tp))
-    if not best:
-        raise EkeError("the weights do not fit")
-    return best

@@ -174,9 +174,9 @@ def _launches(bill: Bill, job: Job, t: Tokens) -> None:
     """What the chip waits for its host: gaps at every layer, and the time by which calling a rank's experts one by one
     takes the host longer than the layers' work takes the chip.
 
-    Counted in Transformer Engine's grouped linear layers: an expert has 2 products, each run forward, by input and by
-    weight, and 4 operands to quantise. Where units scale by blocks (chips with 4-bit floats) that is one call an
-    operand, elsewhere four: largest value, scale, cast, transpose.
+    Reasoned from how Transformer Engine's grouped linear layers work, neither traced nor measured: an expert has 2
+    products, each run forward, by input and by weight, and 4 operands to quantise. Where units scale by blocks (chips
+    with 4-bit floats) one call an operand is taken, elsewhere four: largest value, scale, cast, transpose.
     """
     calls = EXPERT_PRODUCTS
     if job.precision in CAST:
