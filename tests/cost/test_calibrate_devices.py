@@ -190,10 +190,10 @@ def test_what_a_device_cannot_do_is_said_once(monkeypatch: pytest.MonkeyPatch) -
     assert [line["failed"] for line in _kernels.measurements(device, [step], -1.0)] == ["no time left"]
 
 
-def test_links_are_timed_between_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_links_are_timed_between_two_processes() -> None:
     """Two processes with gloo on this machine: all-reduces of growing size take growing time."""
     pytest.importorskip("torch", exc_type=ImportError)
-    monkeypatch.setattr(devices, "LINKS_S", 1.0)
     lines = devices._links(("cpu", "cpu"), lambda _what, _done: None)
     assert all(line["what"] == "all-reduce" and line["ranks"] == 2 for line in lines), lines
     sizes = [line["bytes"] for line in lines]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.cost.conftest import INT4
 
-from eke.cost import CostModel, Layouts, _probe_engine
+from eke.cost import CostModel, Layouts
+from eke.cost.calibrate import _engine
 from eke.cost.profile import find, of_weights
 from eke.figures import Figure
 from eke.fleet.chip import Chip
@@ -24,10 +25,10 @@ def _measured(chip: Chip, products: float, weights: float) -> Chip:
 @given(st.floats(1e9, 1e12), st.floats(1e9, 1e11), st.floats(1e8, 1e10), st.floats(1e7, 1e9))
 def test_two_passes_tell_two_rates(products: float, weights: float, blocks: float, head: float) -> None:
     """Seconds made from two rates give those rates back, unless fetching weights is lost beside the products."""
-    m = _probe_engine.READ
+    m = _engine.READ
     read = (blocks + head) / weights + 2 * (blocks * m + head) / products
     write = (blocks + head) / weights + 2 * (blocks + head) / products
-    found = _probe_engine.rates(read, write, blocks, head)
+    found = _engine.rates(read, write, blocks, head)
     assert found[0] == pytest.approx(products, rel=1e-6)
     if (blocks + head) / weights > 0.06 * write:
         assert found[1] == pytest.approx(weights, rel=1e-6)

@@ -62,12 +62,12 @@ def _chips() -> Finding:
 
 
 def _calibration() -> Finding:
+    from eke.cost import calibration
     from eke.fleet import detect
 
-    cpus = [p.chip for p in detect.fleet().pools if p.chip.kind == "cpu"]
-    lacking = [c.name for c in cpus if not (home.profiles() / f"{c.name}.yaml").exists()]
-    if lacking:
-        return Finding("calibration", "missing", f"{', '.join(lacking)} was never measured", "eke calibrate")
+    names = dict.fromkeys(p.chip.name for p in detect.fleet().pools)
+    if lacking := [name for name in names if calibration.load(name) is None]:
+        return Finding("calibration", "missing", f"{', '.join(lacking)}: never measured here", "eke calibrate")
     return Finding("calibration", "ok", str(home.profiles()))
 
 

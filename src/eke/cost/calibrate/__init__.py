@@ -1,6 +1,6 @@
 """`eke calibrate`: finding out what chips really do, by measuring them or from the user's own records.
 
-    cores.py     a CPU's peaks, without torch               (measured in `_cores.py`)
+    cores.py     a CPU's peaks, without torch               (measured in `_cores.py`, the engine's in `_engine.py`)
     devices.py   which torch device a chip is, and timing its kernels and links (in `_kernels.py`, `_links.py`)
     shares.py    from timed kernels to shares of peak, half-sizes and links
     columns.py, records.py    a user's CSV, read with what is wrong in it

@@ -1,7 +1,6 @@
 """What this machine's cores really reach, measured in 10 to 20 seconds without torch: a CPU's peaks.
 
-The measuring is done by another process (`_cores.py`). Figures made on another machine are not used. Knows no model
-and no engine.
+The measuring is done by other processes (`_cores.py`, `_engine.py`). Figures made on another machine are not used.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from eke.models import catalogue, weights
 Progress = Callable[[str, float], None]  # what was measured last, share done
 
 COMMAND = _process.python("eke.cost.calibrate._cores")
-ENGINE = _process.python("eke.cost._probe_engine")
+ENGINE = _process.python("eke.cost.calibrate._engine")
 MODEL = "embedded"  # whose weights the engine is measured with
 PATIENCE_S = 180.0
 _log = logging.getLogger(__name__)

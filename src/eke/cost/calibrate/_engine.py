@@ -8,7 +8,7 @@ token mostly the weights (fetched and unpacked once a pass). With w weights in t
 
 Seconds are of the process's own time, so that neighbours cost little. One line of JSON a measurement on stdout.
 
-Run as `python -m eke.cost._probe_engine weights.gguf w h`.
+Run as `python -m eke.cost.calibrate._engine weights.gguf w h`.
 """
 
 from __future__ import annotations
