@@ -44,6 +44,12 @@ _UNITS: dict[str, tuple[dict[str, float], str]] = {
     "watts": ({"mW": 1e-3, "W": 1.0, "kW": 1e3, "MW": 1e6}, "300 W"),
 }
 
+_MEANT = {
+    "bytes": "a size", "bytes_per_s": "a bandwidth", "flop_per_s": "a speed of computing", "seconds": "a time",
+    "tokens": "a number of tokens", "per_s": "a rate", "fraction": "a share", "fraction_per_s": "a change over time",
+    "watts": "a power",
+}  # fmt: skip
+
 
 def example(kind: str) -> str:
     """How quantities of `kind` are written."""
@@ -62,8 +68,7 @@ def read(kind: str, value: object, key: str = "value") -> float:
     match = _NUMBER.fullmatch(value) if isinstance(value, str) else None
     unit = match[2] if match else ""
     if match is None or (unit and unit not in units):
-        what = kind.replace("_per_s", " per second").replace("per_s", "a rate").replace("_", " ")
-        raise UnitError(f"{key}: {value!r} is not {what}", remedy=f"{key}: {example}")
+        raise UnitError(f"{key}: {value!r} is not {_MEANT[kind]}", remedy=f"{key}: {example}")
     return float(match[1].replace(",", "").replace("_", "")) * (units[unit] if unit else 1.0)
 
 

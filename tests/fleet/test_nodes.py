@@ -74,7 +74,7 @@ def test_a_bandwidth_needs_a_unit_that_is_one() -> None:
     """A wrong unit is a unit error of its row."""
     with pytest.raises(InputError, match="1 row cannot be read") as e:
         nodes.read("gpu,gpus,nic\nL20,8,400 parsecs\n")
-    assert "'400 parsecs' is not bytes per second" in e.value.why
+    assert "'400 parsecs' is not a bandwidth" in e.value.why
     assert isinstance(e.value, InputError)
     assert not isinstance(e.value, UnitError)
 

@@ -64,7 +64,7 @@ def test_inline_chips() -> None:
 
 WRONG = [
     ("rate: 40/s", "rate: 40 GB", ["workloads[0] (chat).traffic.rate", "40 GB", "3/s"]),
-    ("nodes: 8", "nodes: -3", ["fleet.pools[0].nodes", "-3", "greater than or equal to 0"]),
+    ("nodes: 8", "nodes: -3", ["fleet.pools[0].nodes", "-3 must be at least 0", "nodes: 16"]),
     ("slo:", "slot:", ["workloads[0] (chat).slot: no such key", "near: slo"]),
     ("chip: L20", "chip: L2O", ["fleet.pools[1] (l20).chip", "L2O", "L20"]),
     ("model: Qwen3-8B", "model: Qwen3-8C", ["workloads[0] (chat).model", "Qwen3-8B"]),
@@ -80,6 +80,18 @@ WRONG = [
     ("objective: train-progress", "objective: profit", ["objective", "profit", "fewest-chips"]),
     ("p50: 1020, p90: 2735", "p50: 1020, p90: 35", ["lengths.prompt", "rise"]),
     ("format: eke.scenario/1", "format: eke.scenario/2", ["format", "eke.scenario/1"]),
+    ("slots: 4", "slots: four", ["slots: 'four' is not 1, 2"]),
+    ("nodes: 8", "nodes: many", ["nodes: 'many' is not a whole number", "nodes: 16"]),
+    ("nodes: 8", "nodes: yes", ["nodes: true is not a whole number"]),
+    ("nodes: 8", "nodes: ~", ["nodes: is empty", "nodes: 16"]),
+    ("nodes: 8", "nodes: 8, available: 97", ["97 must be at most 1; as in 97%"]),
+    ("chip: L20", "chip: [L20]", ["chip: [L20] is not a chip of the catalogue"]),
+    ("chip: L20", "chip: {name: mine, memory: 64 GB, flops: {bf16: 1 TFLOPS}}", ["chip.memory_bandwidth: is missing"]),
+    ("profile: office-day", "profile: [1, x, 1, 1]", ["profile[1]: 'x' is not a number"]),
+    ("profile: office-day", "slo: 1 s", ["traffic.slo: no such key", "it belongs in a serve workload"]),
+    ("p50: 1020", "p50: -5", ["prompt.p50: -5 must be more than 0"]),
+    ("{prompt: {p50: 1000}", "{prompt: long", ["'long' is not a table of quantiles or a number of tokens"]),
+    ("ttft: 2 s", "ttfp: 2 s", ["slo.ttfp: no such key", "near: ttft"]),
     ("fleet:\n", "fleet: here\n  xx:\n", ["YAML"]),
     ("p50: 1020, p90: 2735, p99: 4142", "p50: 42k, p90: 43k", ["workloads (chat)", "40,960 tokens", "longer context"]),
     ("prompt: {p50: 1000}", "prompt: {p50: 50k}", ["workloads (clean)", "100%"]),
@@ -96,6 +108,16 @@ def test_errors_name_key_value_and_remedy(old: str, new: str, said: list[str]) -
     for word in said:
         assert word in str(caught.value)
     assert caught.value.exit_code == 64
+
+
+@pytest.mark.parametrize(("old", "new", "said"), WRONG, ids=[w[1].strip()[:24] for w in WRONG])
+def test_one_mistake_is_one_error_without_jargon(old: str, new: str, said: list[str]) -> None:
+    """A single mistake is a single error, and none speaks Pydantic."""
+    with pytest.raises(InputError) as caught:
+        parse(SMALL.replace(old, new, 1))
+    told = str(caught.value)
+    assert "things are wrong" not in told or old in {"slo:", "train: next"}
+    assert not any(word in told for word in ("input should", "valid dictionary", "Section", "parse string", "None"))
 
 
 def test_all_errors_at_once() -> None:

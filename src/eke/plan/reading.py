@@ -5,11 +5,10 @@ It knows what a scenario may say; it knows no recipe and no solver.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -21,7 +20,7 @@ from eke.fleet.chip import Chip
 from eke.fleet.pool import Fleet, Link, Pool
 from eke.models import catalogue as models
 from eke.models.architecture import Architecture
-from eke.plan import optimisations, profiles, traces
+from eke.plan import mistakes, optimisations, profiles, traces
 from eke.plan.distribution import Distribution, constant, from_quantiles, too_long
 from eke.plan.scenario import Alternative, Arrival, Batch, Generations, Scenario, Serve, Slo, Traffic, Train, Workload
 from eke.plan.sections import (
@@ -86,16 +85,8 @@ def parse(text: str, path: Path | None = None) -> Scenario:
     reader = _Reader(path)
     scenario = reader.scenario(said)
     if reader.wrong or scenario is None:
-        raise _all(reader.wrong)
+        raise mistakes.together(reader.wrong)
     return replace(scenario, source=text)
-
-
-def _all(wrong: list[InputError]) -> InputError:
-    """One error for all of them: the one itself when there is one, else a list."""
-    if len(wrong) == 1:
-        return wrong[0]
-    lines = [f"{e.what}{f' ({e.why})' if e.why else ''}{f'; try {e.remedy}' if e.remedy else ''}" for e in wrong]
-    return InputError(f"{len(wrong)} things are wrong in the scenario", why="\n".join(f"- {line}" for line in lines))
 
 
 @dataclass
@@ -131,7 +122,7 @@ class _Reader:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            self.wrong += [_explain(model, e, where) for e in _without_untried_unions(error.errors())]
+            self.wrong += mistakes.found(model, error.errors(), where)
             return None
 
     def attempt(self, where: str, function: Any, *args: Any) -> Any:
@@ -144,7 +135,13 @@ class _Reader:
 
     def fleet(self, value: object) -> Fleet | None:
         if not isinstance(value, Mapping):
-            self.wrong.append(InputError(f"fleet: {value!r} is neither a table nor `detect`", remedy="fleet: detect"))
+            neither = f"{mistakes.shown(value)} is neither a table with pools nor `detect`"
+            self.wrong.append(
+                InputError(
+                    f"fleet: {'is empty' if value is None else neither}",
+                    remedy="fleet: {pools: [{name: h20, chip: H20-96, nodes: 16}]}",
+                )
+            )
             return None
         section = self.section(FleetSection, value, "fleet")
         if section is None:
@@ -172,7 +169,11 @@ class _Reader:
     def workload(self, value: object, index: int, slots: int, slots_known: bool) -> Workload | None:
         kinds = [k for k in WORKLOADS if isinstance(value, Mapping) and k in value]
         where = f"workloads[{index}]"
-        if len(kinds) != 1 or not isinstance(value, Mapping):
+        if not isinstance(value, Mapping):
+            told = f"{where}: {mistakes.shown(value)} is not a table"
+            self.wrong.append(InputError(told, remedy="{serve: chat, model: Qwen3-8B, …}"))
+            return None
+        if len(kinds) != 1:
             has = " and ".join(kinds) or "none"
             self.wrong.append(
                 InputError(f"{where}: has {has} of serve, train, batch; exactly one names it", remedy="serve: chat")
@@ -337,55 +338,5 @@ def _distribution(value: dict[str, float] | float) -> Distribution:
         return constant(value)
     shares = {k: k.removeprefix("p") for k in value}
     if not value or not all(s.replace(".", "", 1).isdigit() for s in shares.values()):
-        raise InputError(f"{value!r} are not quantiles", remedy="{p50: 1020, p90: 2735, p99: 4142}")
+        raise InputError(f"{mistakes.shown(value)} are not quantiles", remedy="{p50: 1020, p90: 2735, p99: 4142}")
     return from_quantiles({float(shares[k]) / 100: v for k, v in value.items()})
-
-
-def _without_untried_unions(errors: list[Any]) -> list[Any]:
-    """One error a place: of a union's alternatives keep the last, which is the one with most to say."""
-    kept: dict[tuple[Any, ...], Any] = {}
-    for e in errors:
-        kept[tuple(p for p in e["loc"] if not _is_type(p))] = e
-    return list(kept.values())
-
-
-def _is_type(part: object) -> bool:
-    """Whether a step of Pydantic's path names an alternative's type, not a key."""
-    return isinstance(part, str) and (part in {"str", "InlineChip", "float"} or "[" in part)
-
-
-def _explain(model: type[Section], error: Any, where: str) -> InputError:
-    """One of Pydantic's errors in a user's words."""
-    loc = [p for p in error["loc"] if not _is_type(p)]
-    path = where
-    for part in loc:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    holder, key = _holder(model, loc), str(loc[-1]) if loc else ""
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, holder.model_fields, n=3, cutoff=0.5)
-        return InputError(
-            f"{path}: no such key",
-            why=f"near: {', '.join(near)}" if near else f"known: {', '.join(holder.model_fields)}",
-        )
-    fields = holder.model_fields.get(key)
-    example = f"{key}: {fields.examples[0]}" if fields is not None and fields.examples else ""
-    if error["type"] == "missing":
-        return InputError(f"{path}: is missing", remedy=example)
-    message = error["msg"].removeprefix("Value error, ")
-    said = message if error["type"] == "value_error" else f"{error['input']!r}: {message[0].lower()}{message[1:]}"
-    return InputError(f"{path}: {said}", remedy="" if "as in" in said else example)
-
-
-def _holder(model: type[Section], loc: list[Any]) -> type[Section]:
-    """The section whose key the path `loc` ends in."""
-    for part in loc[:-1]:
-        field_info = model.model_fields.get(part) if isinstance(part, str) else None
-        if field_info is not None:
-            model = next(iter(_sections(field_info.annotation)), model)
-    return model
-
-
-def _sections(annotation: Any) -> list[type[Section]]:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return [annotation]
-    return [s for a in get_args(annotation) for s in _sections(a)]

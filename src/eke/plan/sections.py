@@ -29,7 +29,9 @@ def _quantity(kind: str, *, above: float | None = None, least: float | None = No
         if low is not None and (number < low or (above is not None and number == low)):
             raise ValueError(f"{value!r} must be {'at least' if above is None else 'more than'} {low:g}")
         if high is not None and number > high:
-            raise ValueError(f"{value!r} must be at most {high:g}")
+            is_percent = kind == "fraction" and not isinstance(value, str) and 1 < number <= 100 * high
+            percent = f"; as in {number:g}%" if is_percent else ""
+            raise ValueError(f"{value!r} must be at most {high:g}{percent}")
         return number
 
     written = WithJsonSchema({"type": ["number", "string"], "description": f"such as {units.example(kind)}"})
@@ -39,6 +41,12 @@ def _quantity(kind: str, *, above: float | None = None, least: float | None = No
 def _name(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or "/" in value or value.startswith("."):
         raise ValueError(f"{value!r} is not a name; as in customer-answers")
+    return value
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a whole number")
     return value
 
 
@@ -68,9 +76,14 @@ else:
     Quality, Hit = _quantity("fraction", above=0, most=1.5), _quantity("fraction", least=0, most=0.99)
     FlopPerS, Growth = _quantity("flop_per_s", above=0), _quantity("fraction_per_s", least=0)
     Watts = _quantity("watts", above=0)
-Count = Annotated[int, Field(ge=0, le=10**9)]
-Some = Annotated[int, Field(ge=1, le=10**9)]
-Quantiles = Annotated[dict[str, Tokens] | Tokens, Field(union_mode="left_to_right")]
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10**9)]
+Some = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10**9)]
+Priority = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1000, examples=[1])]
+Value = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Quantiles = Annotated[
+    dict[str, Tokens] | Tokens,
+    Field(union_mode="left_to_right", description="a table of quantiles or a number of tokens"),
+]
 
 
 class Section(BaseModel):
@@ -95,20 +108,22 @@ class InlineChip(Section):
     flops: Annotated[dict[Precision, FlopPerS], BeforeValidator(_flops)] = Field(
         min_length=1, examples=["{bf16: 300 TFLOPS}"]
     )
-    scale_up: ScaleUp | None = None
-    tdp: Watts | None = None
+    scale_up: ScaleUp | None = Field(default=None, examples=["{chips: 8, bandwidth: 200 GB/s}"])
+    tdp: Watts | None = Field(default=None, examples=["400 W"])
 
 
 class PoolSection(Section):
     """Like nodes on one network."""
 
     name: Name = Field(examples=["h800"])
-    chip: str | InlineChip = Field(examples=["H800-SXM"])
+    chip: str | InlineChip = Field(
+        examples=["H800-SXM"], description="a chip of the catalogue (eke fleet chips) or a table that describes one"
+    )
     nodes: Count = Field(examples=[16])
-    chips_per_node: Some = 8
-    scale_out: Bandwidth | None = None
-    available: Share | None = None
-    reserved: Count = 0
+    chips_per_node: Some = Field(default=8, examples=[8])
+    scale_out: Bandwidth | None = Field(default=None, examples=["400 Gb/s"])
+    available: Share | None = Field(default=None, examples=["97%"])
+    reserved: Count = Field(default=0, examples=[0])
 
 
 class LinkSection(Section):
@@ -122,7 +137,7 @@ class FleetSection(Section):
     """What you own."""
 
     pools: list[PoolSection] = Field(min_length=1, examples=["[{name: h20, chip: H20-96, nodes: 16}]"])
-    links: list[LinkSection] = []
+    links: list[LinkSection] = Field(default=[], examples=["[{between: [h800, h20], bandwidth: 200 Gb/s}]"])
 
 
 class LengthsSection(Section):
@@ -135,11 +150,13 @@ class LengthsSection(Section):
 class TrafficSection(Section):
     """Requests: a rate with lengths, or a trace."""
 
-    rate: Rate | None = None
-    profile: str | list[Annotated[float, Field(ge=0, le=1e6)]] | None = None
-    lengths: LengthsSection | None = None
-    prefix_hit: Hit | None = None
-    trace: str | None = None
+    rate: Rate | None = Field(default=None, examples=["20/s"])
+    profile: str | list[Annotated[float, Field(ge=0, le=1e6)]] | None = Field(
+        default=None, examples=["office-day"], description="a profile's name or a list of numbers, one a slot"
+    )
+    lengths: LengthsSection | None = Field(default=None, examples=["{prompt: {p50: 1020}, output: {p50: 129}}"])
+    prefix_hit: Hit | None = Field(default=None, examples=["30%"])
+    trace: str | None = Field(default=None, examples=["requests.csv"])
 
 
 class SloSection(Section):
@@ -147,7 +164,7 @@ class SloSection(Section):
 
     ttft: Seconds = Field(examples=["1 s"])
     tpot: Seconds = Field(examples=["50 ms"])
-    percentile: Annotated[float, Field(ge=50, lt=100)] = 95.0
+    percentile: Annotated[float, Field(ge=50, lt=100)] = Field(default=95.0, examples=[95])
 
     @field_validator("percentile", mode="before")
     @classmethod
@@ -167,22 +184,24 @@ class WorkloadSection(Section):
     """What all workloads have."""
 
     model: str = Field(examples=["Qwen3-8B"])
-    pools: list[str] | None = None
-    value: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    pools: list[str] | None = Field(default=None, examples=["[h800, h20]"])
+    value: Value | None = Field(default=None, examples=[1.5])
 
 
 class ServeSection(WorkloadSection):
     """Answer requests."""
 
     serve: Name = Field(examples=["chat"])
-    variants: list[str] | None = Field(default=None, min_length=1)
-    alternatives: list[AlternativeSection] = []
-    min_quality: Share = 0.97
+    variants: list[str] | None = Field(default=None, min_length=1, examples=["[bf16, fp8]"])
+    alternatives: list[AlternativeSection] = Field(
+        default=[], examples=["[{model: Hunyuan-7B-Instruct, quality: 0.94, share: 60%}]"]
+    )
+    min_quality: Share = Field(default=0.97, examples=[0.97])
     traffic: TrafficSection = Field(
         examples=["{rate: 20/s, lengths: {prompt: {p50: 1020, p99: 4142}, output: {p50: 129, p99: 601}}}"]
     )
     slo: SloSection = Field(examples=["{ttft: 1 s, tpot: 50 ms, percentile: 95}"])
-    priority: Annotated[int, Field(ge=0, le=1000)] = 1
+    priority: Priority = 1
 
 
 class TrainSection(WorkloadSection):
@@ -190,11 +209,11 @@ class TrainSection(WorkloadSection):
 
     train: Name = Field(examples=["next"])
     tokens: Tokens = Field(examples=["15T"])
-    sequence: Annotated[int, Field(ge=1, le=10**8)] = Field(examples=[4096])
+    sequence: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10**8)] = Field(examples=[4096])
     global_batch: Tokens = Field(examples=["4M"])
-    deadline: Seconds | None = None
-    precision: Literal["bf16", "fp8"] = "bf16"
-    priority: Annotated[int, Field(ge=0, le=1000)] = 1
+    deadline: Seconds | None = Field(default=None, examples=["180 d"])
+    precision: Literal["bf16", "fp8"] = Field(default="bf16", examples=["bf16"])
+    priority: Priority = 1
 
 
 class BatchSection(WorkloadSection):
@@ -203,10 +222,10 @@ class BatchSection(WorkloadSection):
     batch: Name = Field(examples=["clean-corpus"])
     tokens_per_day: Tokens = Field(examples=["20B"])
     lengths: LengthsSection = Field(examples=["{prompt: {p50: 2000}, output: {p50: 200}}"])
-    prefix_hit: Hit = 0.0
-    variants: list[str] | None = Field(default=None, min_length=1)
-    min_quality: Share = 0.97
-    priority: Annotated[int, Field(ge=0, le=1000)] = 9
+    prefix_hit: Hit = Field(default=0.0, examples=["30%"])
+    variants: list[str] | None = Field(default=None, min_length=1, examples=["[bf16, fp8]"])
+    min_quality: Share = Field(default=0.97, examples=[0.97])
+    priority: Priority = 9
 
 
 class ArrivalSection(Section):
@@ -235,7 +254,7 @@ class GenerationsSection(Section):
     model_growth: Annotated[float, Field(gt=0, le=1e6)] = Field(examples=[1.7])
     serving_growth: Growth = 0.0
     horizon: Seconds = Field(examples=["36 mo"])
-    attrition: dict[str, Growth] = {}
+    attrition: dict[str, Growth] = Field(default={}, examples=["{default: 6%/y}"])
     arrivals: list[ArrivalSection] = []
     restarts: RestartsSection | None = None
 
@@ -247,8 +266,10 @@ class Top(Section):
     name: Name = Field(examples=["two-generations"])
     fleet: Any = Field(examples=["detect"])
     workloads: list[Any] = Field(min_length=1, examples=["[{serve: chat, …}]"])
-    objective: Literal["train-progress", "fewest-chips", "value"] = "train-progress"
-    slots: Literal[1, 2, 3, 4, 6, 8, 12, 24] = 1
+    objective: Literal["train-progress", "fewest-chips", "value"] = Field(
+        default="train-progress", examples=["fewest-chips"]
+    )
+    slots: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(default=1, examples=[24])
     generations: GenerationsSection | None = None
     without: list[str] = []
 
