@@ -78,12 +78,15 @@ def write(chart: Any, path: str | Path) -> Path:
     return path
 
 
-def drawn(chart: Any, kind: str) -> bytes:
-    """A chart as bytes of a page (html) or a picture (png, svg)."""
+def drawn(chart: Any, kind: str, *, part: bool = False) -> bytes:
+    """A chart as bytes of a page (html) or a picture (png, svg); as `part` of a page it has no title and no ground."""
     altair_module()
     import vl_convert
 
     spec = chart.to_dict()
+    if part:
+        spec.pop("title", None)
+        spec["config"] |= {"background": "transparent", "padding": 2}
     if kind == "png":
         return bytes(vl_convert.vegalite_to_png(spec, scale=SCALE))
     made = vl_convert.vegalite_to_svg(spec) if kind == "svg" else vl_convert.vegalite_to_html(spec, bundle=True)

@@ -57,6 +57,7 @@ def _flat(row: dict[str, Any], pools: list[str]) -> dict[str, Any]:
 
 def _print(made: Savings) -> None:
     from eke.plan.savings import steps
+    from eke.plan.show_savings import counted, reasons, replacing
 
     page.print(
         f"[bold]{made.scenario}[/]: {made.chips:,.0f} chips; the same work without these optimisations: "
@@ -72,33 +73,12 @@ def _print(made: Savings) -> None:
         ]
         page.print()
         page.print(rows_table(rows, "Fair shares of what all save"))
-    used = [o for o in made.optimisations if o.used]
     page.print()
-    page.print(
-        rows_table(
-            [
-                {"optimisation": o.name}
-                | {p: _chips(o.chips_saved.get(p)) for p in made.quick}
-                | {"of the mix": _chips(o.stock_saved), "alone": _chips(o.alone), "fair share": _chips(o.fair_share)}
-                for o in used
-            ],
-            "Chips that would replace each",
-        )
-    )
+    page.print(rows_table(replacing(made), "Chips that would replace each"))
     page.print()
-    for o in made.optimisations:
-        if o.reason:
-            page.print(f"- {o.name}: {o.reason}.", soft_wrap=True)
-    sides = ", ".join(f"{pool} {share:.2f} ({made.basis[pool]})" for pool, share in made.quick.items())
-    page.print(
-        f"[dim]- no number: these chips alone cannot replace it. Counted on the slow side of the predicted speeds; "
-        f"on the fast side of their 80% intervals a saving is this share of it: {sides}.[/]",
-        soft_wrap=True,
-    )
-
-
-def _chips(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
+    for said in reasons(made):
+        page.print(f"- {said}", soft_wrap=True)
+    page.print(f"[dim]- {counted(made)}[/]", soft_wrap=True)
 
 
 def _bar(low: float, high: float, most: float) -> str:

@@ -63,15 +63,17 @@ def worth(
 
 
 def _print(made: Worth) -> None:
+    from eke.plan.show_worth import buying, keeping, useful
+
     page.print(f"[bold]{made.scenario}[/]: the stock as it is reaches {made.reached:,.5g} {made.unit}", soft_wrap=True)
     page.print()
-    page.print(rows_table([_kept(h, made.value) for h in made.holdings], "To keep"))
-    useful = [o for o in made.offers if o.adds > 0]
+    page.print(rows_table(keeping(made), "To keep"))
+    more = len(useful(made)) - SHOWN
     page.print()
-    if useful:
-        page.print(rows_table([_bought(o, made) for o in useful[:SHOWN]], "To buy: what a node of 8 would add"))
-    if len(useful) > SHOWN:
-        page.print(f"[dim]- {len(useful) - SHOWN} more kinds add less; -o csv has all.[/]")
+    if bought := buying(made, SHOWN):
+        page.print(rows_table(bought, "To buy: what a node of 8 would add"))
+    if more > 0:
+        page.print(f"[dim]- {more} more kinds add less; -o csv has all.[/]")
     idle = [o.chip for o in made.offers if o.adds <= 0]
     if idle:
         named = f"{', '.join(idle[:6])}{f' and {len(idle) - 6} more' if len(idle) > 6 else ''}"
@@ -82,34 +84,3 @@ def _print(made: Worth) -> None:
             "rent.[/]",
             soft_wrap=True,
         )
-
-
-def _kept(h: Any, value: float | None) -> dict[str, Any]:
-    row = {
-        "pool": h.pool, "chip": h.chip, "chips": f"{h.chips:,.0f}",
-        "without it": "promises break" if h.lost is None else f"-{h.lost:,.4g}",
-        "needed at least": f"{h.least:,.0f}",
-        "one in ten less": _step(h, 0.9), "one in ten more": _step(h, 1.1),
-        "kW": "unknown" if h.kilowatts is None else f"{h.kilowatts:,.0f}",
-    }  # fmt: skip
-    if value is not None:
-        row |= {"off above, a kWh": _price(h.power_price), "off above, a chip-hour": _price(h.rent)}
-    return row
-
-
-def _step(h: Any, times: float) -> str:
-    at = {round(chips / h.chips, 6): y for chips, y in h.curve} if h.chips else {}
-    now, then = at.get(1.0), at.get(times)
-    return "promises break" if then is None or now is None else f"{then - now:+,.3g}"
-
-
-def _price(price: float | None) -> str:
-    return "never" if price is None else f"{price:,.3g}"
-
-
-def _bought(o: Any, made: Worth) -> dict[str, Any]:
-    return {
-        "chip": o.chip, "adds": f"{o.adds:,.4g}", "share": f"{o.adds / made.reached:.3%}" if made.reached else "",
-        f"one is worth, {made.beside}": "" if o.replaces is None else f"{o.replaces:.2f}",
-        "W": "unknown" if o.watts is None else f"{o.watts:,.0f}", "basis": o.basis,
-    }  # fmt: skip

@@ -296,7 +296,7 @@ def steps(of: Savings) -> list[tuple[str, float, float]]:
     return [*down, ("with them", 0.0, of.needed)]
 
 
-def waterfall(of: Savings) -> Any:
+def waterfall(of: Savings, *, width: int = 460, step: int = 30) -> Any:
     """The same as a chart (extra `charts`).
 
     Raises:
@@ -316,12 +316,12 @@ def waterfall(of: Savings) -> Any:
     base = alt.Chart(alt.Data(values=values)).encode(
         y=alt.Y("step:N", sort=[name for name, _, _ in down], title=None),
     )
-    bars = base.mark_bar(size=18, cornerRadius=2).encode(
+    bars = base.mark_bar(size=0.6 * step, cornerRadius=2).encode(
         x=alt.X("low:Q", title="chips of the stock's own mix"), x2="high:Q",
         color=alt.Color("kind:N", title=None, legend=None,
                         scale=alt.Scale(domain=["chips", "saved"], range=[charts.SERVE, charts.TRAIN])),
     )  # fmt: skip
     words = base.mark_text(align="left", dx=6, color=charts.INK).encode(x="high:Q", text="says:N")
-    drawn = alt.layer(bars, words).properties(width=460, height=alt.Step(30))
+    drawn = alt.layer(bars, words).properties(width=width, height=alt.Step(step))
     said = f"{of.scenario}: chips of the same mix that the same work takes; each group's fair (Shapley) share"
     return charts.styled(drawn, "What software saves", said)

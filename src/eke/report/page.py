@@ -1,0 +1,59 @@
+"""The report as one HTML file: no script, no font, no picture from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from eke import __version__
+from eke.plan import show, show_savings, show_why, show_worth
+from eke.plan.savings import steps
+from eke.report import pictures, words
+from eke.report.facts import Facts
+from eke.report.sources import figures
+
+POOLS, RISKS = 6, 6
+"""Pools and risks that the first page has room for; the others stand in the detail."""
+OFFERS = 12
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def html(facts: Facts) -> str:
+    """The whole report."""
+    environment = Environment(
+        loader=PackageLoader("eke.report"), autoescape=select_autoescape(default=True), undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["words"] = lambda key: str(key).replace("_", " ")
+    style = files("eke.report").joinpath("style.css").read_text(encoding="utf-8")
+    return environment.get_template("report.html").render(
+        facts=facts, plan=facts.plan, words=words, show_savings=show_savings,
+        charts=pictures.inline(facts), night=pictures.night(),
+        style=Markup(style), pools=words.pools(facts), most_pools=POOLS, risks=words.risks(facts), most_risks=RISKS,
+        sections=sections(facts), sources=figures(facts), version=__version__,
+    )  # fmt: skip
+
+
+def sections(facts: Facts) -> dict[str, Rows]:
+    """The tables of the detail, by what they are called in the template; empty ones have no rows."""
+    why, saved, worth = facts.why, facts.savings, facts.worth
+    return {
+        "use": show.pools(facts.plan),
+        "promises": show.promises(facts.plan),
+        "recipes": show.placements(facts.plan),
+        "known": words.certainty(facts),
+        "advantage": show_why.advantages(why) if why else [],
+        "options": show_why.options(why) if why else [],
+        "rules": show_why.ruled(why) if why else [],
+        "binds": show_why.binds(why) if why else [],
+        "waterfall": [{"step": n, "chips": f"{high:,.0f}" if low == 0 else f"-{high - low:,.0f}"}
+                      for n, low, high in steps(saved)] if saved else [],
+        "savings": show_savings.replacing(saved) if saved else [],
+        "keep": show_worth.keeping(worth) if worth else [],
+        "buy": show_worth.buying(worth, OFFERS) if worth else [],
+    }  # fmt: skip
