@@ -20,11 +20,17 @@ def report(
     png: Annotated[Path | None, typer.Option(help="Also write the charts as PNG into this folder.")] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option(help="Leave out explain, savings or worth, which take a minute; may be given several times."),
+        typer.Option(
+            help="Leave out explain, savings, worth or runway; each takes a minute or so. May be given again."
+        ),
     ] = None,
+    levers: Annotated[
+        bool, typer.Option("--levers", help="Also what would lengthen the runway; takes minutes.")
+    ] = False,
 ) -> None:
-    """A report for those who decide: who does what, bound, prices, what software saves, risks and how good the numbers
-    are on one page; then recipes, promises, reasons, chips to keep and to buy, assumptions and sources.
+    """A report for those who decide: who does what, bound, prices, what software saves, how long the
+    stock lasts, risks and how good the numbers are on one page; then recipes, promises, reasons, chips to keep and to
+    buy, assumptions and sources.
 
     One HTML file: no script, nothing loaded; it prints on A4.
     """
@@ -32,7 +38,7 @@ def report(
     from eke.report import html, write_all
 
     altair_module()  # said now rather than after a minute of planning
-    facts = found(plan, tuple(without or ()))
+    facts = found(plan, (*(without or ()), *(() if levers else ("levers",))))
     _write(output, html(facts))
     talk.print(f"wrote {output}")
     if png is not None:

@@ -8,18 +8,19 @@ from functools import partial
 from typing import Any
 
 from eke.errors import EkeError, InputError, UnknownName
-from eke.plan import planner
+from eke.plan import planner, runway
 from eke.plan import savings as software
 from eke.plan import worth as chips
 from eke.plan.explain import Explainer, Explanation
 from eke.plan.known import Known, known
 from eke.plan.plan import Plan
 from eke.plan.reading import parse
+from eke.plan.runway import Levers, Runway, levers
 from eke.plan.savings import Savings
 from eke.plan.scenario import Scenario
 from eke.plan.worth import Worth
 
-PARTS = ("explain", "savings", "worth")
+PARTS = ("explain", "savings", "worth", "runway", "levers")
 """What can be left out."""
 UNASKED = "it was not asked for"
 
@@ -41,6 +42,8 @@ class Facts:
     why: Explanation | None
     savings: Savings | None
     worth: Worth | None
+    runway: Runway | None
+    levers: Levers | None
     left_out: Mapping[str, str]
 
 
@@ -60,9 +63,13 @@ def gather(plan: Plan, *, without: Collection[str] = (), progress: Progress | No
         "explain": ("why the plan is as it is", lambda _: Explainer(plan).all()),
         "savings": ("what software saves", lambda tell: software.savings(scenario, progress=tell)),
         "worth": ("what chips are worth", lambda tell: chips.worth(scenario, progress=tell)),
+        "runway": ("how long the stock lasts", lambda tell: runway.make(scenario, progress=tell)),
+        "levers": ("what would lengthen that", lambda tell: levers.rank(scenario, progress=tell)),
     }
+    if scenario.generations is None:  # nothing is said of the years ahead
+        del asks["runway"], asks["levers"]
     found: dict[str, Any] = dict.fromkeys(PARTS)
-    left_out = dict.fromkeys(without, UNASKED)
+    left_out = {part: UNASKED for part in without if part in asks}
     for part, (words, ask) in asks.items():
         if part in without:
             continue
@@ -71,7 +78,10 @@ def gather(plan: Plan, *, without: Collection[str] = (), progress: Progress | No
             found[part] = ask(partial(_within, say, words))
         except EkeError as error:
             left_out[part] = f"{error.what}{f' ({error.why})' if error.why else ''}"
-    return Facts(plan, scenario, known(scenario), found["explain"], found["savings"], found["worth"], left_out)
+    return Facts(
+        plan, scenario, known(scenario), found["explain"], found["savings"], found["worth"], found["runway"],
+        found["levers"], left_out,
+    )  # fmt: skip
 
 
 def check(without: Collection[str]) -> None:

@@ -11,12 +11,13 @@ from markupsafe import Markup
 
 from eke import __version__
 from eke.plan import show, show_savings, show_why, show_worth
+from eke.plan.runway import tell
 from eke.plan.savings import steps
 from eke.report import pictures, words
 from eke.report.facts import Facts
 from eke.report.sources import figures
 
-POOLS, RISKS = 6, 6
+POOLS, RISKS = 6, 5
 """Pools and risks that the first page has room for; the others stand in the detail."""
 OFFERS = 12
 
@@ -32,7 +33,7 @@ def html(facts: Facts) -> str:
     environment.filters["words"] = lambda key: str(key).replace("_", " ")
     style = files("eke.report").joinpath("style.css").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
-        facts=facts, plan=facts.plan, words=words, show_savings=show_savings,
+        facts=facts, plan=facts.plan, words=words, show_savings=show_savings, tell=tell,
         charts=pictures.inline(facts), night=pictures.night(),
         style=Markup(style), pools=words.pools(facts), most_pools=POOLS, risks=words.risks(facts), most_risks=RISKS,
         sections=sections(facts), sources=figures(facts), version=__version__,
@@ -41,7 +42,7 @@ def html(facts: Facts) -> str:
 
 def sections(facts: Facts) -> dict[str, Rows]:
     """The tables of the detail, by what they are called in the template; empty ones have no rows."""
-    why, saved, worth = facts.why, facts.savings, facts.worth
+    why, saved, worth, ahead = facts.why, facts.savings, facts.worth, facts.runway
     return {
         "use": show.pools(facts.plan),
         "promises": show.promises(facts.plan),
@@ -54,6 +55,9 @@ def sections(facts: Facts) -> dict[str, Rows]:
         "waterfall": [{"step": n, "chips": f"{high:,.0f}" if low == 0 else f"-{high - low:,.0f}"}
                       for n, low, high in steps(saved)] if saved else [],
         "savings": show_savings.replacing(saved) if saved else [],
+        "generations": tell.generations(ahead) if ahead else [],
+        "suffices": tell.suffices(ahead) if ahead else [],
+        "failures": tell.failures(ahead) if ahead else [],
         "keep": show_worth.keeping(worth) if worth else [],
         "buy": show_worth.buying(worth, OFFERS) if worth else [],
     }  # fmt: skip

@@ -13,6 +13,7 @@ from eke import charts
 from eke.errors import InputError
 from eke.plan import advantage, savings, worth
 from eke.plan.plan import Plan
+from eke.plan.runway import chart as fan
 from eke.report.facts import Facts
 
 NIGHT = {
@@ -80,7 +81,7 @@ def day(facts: Facts) -> Any:
                             legend=alt.Legend(orient="bottom", columns=2, symbolType="square", offset=4, rowPadding=1)),
             y2="high:Q",
         )
-        .properties(width=NARROW, height=max(14, min(40, 180 // len(chips))))
+        .properties(width=NARROW, height=max(14, min(40, 130 // len(chips))))
         .facet(row=alt.Row("pool:N", title=None, sort=list(title.values()),
                            header=alt.Header(orient="top", labelAnchor="start", labelOrient="top", labelPadding=2)),
                spacing=4)
@@ -106,14 +107,26 @@ def prices(facts: Facts) -> Any:
     )  # fmt: skip
     bars = base.mark_bar(size=14, cornerRadiusEnd=2, color=charts.SERVE)
     words = base.mark_text(align="left", dx=5, color=charts.INK).encode(text="says:N")
-    drawn = alt.layer(bars, words).properties(width=NARROW - 90, height=alt.Step(20))
+    drawn = alt.layer(bars, words).properties(width=NARROW - 90, height=alt.Step(18))
     return charts.styled(drawn, "What one more chip is worth", f"{plan.scenario}: at the margin, in {unit}")
 
 
 def _software(facts: Facts) -> Any:
     if facts.savings is None:
         raise InputError("there is no waterfall to draw", why="savings are left out")
-    return savings.waterfall(facts.savings, width=NARROW - 90, step=20)
+    return savings.waterfall(facts.savings, width=NARROW - 90, step=18)
+
+
+def _runway(facts: Facts) -> Any:
+    if facts.runway is None:
+        raise InputError("there is no runway to draw", why="it is left out")
+    return fan.draw(facts.runway, width=NARROW - 60, step=22, chips=False)
+
+
+def _stock(facts: Facts) -> Any:
+    if facts.runway is None:
+        raise InputError("there is no runway to draw", why="it is left out")
+    return fan.draw(facts.runway)
 
 
 def _advantage(facts: Facts) -> Any:
@@ -132,6 +145,8 @@ DRAWN: dict[str, tuple[str, Callable[[Facts], Any]]] = {
     "day": ("Share of each pool's chips that each workload takes through the day", day),
     "prices": ("What one more chip of each pool is worth", prices),
     "savings": ("Waterfall of what each group of optimisations saves", _software),
+    "runway": ("Each generation from start to end, with where 80% of ends lie", _runway),
+    "stock": ("Generations, and the chips left of each pool month by month in p10, p50 and p90", _stock),
     "advantage": ("What each chip gives up to do each work", _advantage),
     "worth": ("The objective against chips of each pool", _worth),
 }

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from eke import units
 from eke.plan.plan import Kept, Plan
+from eke.plan.runway import tell
 from eke.plan.scenario import Serve, Train
 from eke.plan.show import amount, spread
 from eke.report.facts import Facts
 
 STEADY = 0.02
 """Share of a pool within which a use of it counts as the same all day."""
+MONTH_DAYS = units.SECONDS["mo"] / units.SECONDS["d"]
+SURE = 0.9
+"""Chance below which a generation is a risk."""
 CLOSE = 0.1
 """Share of a deadline that is a thin margin."""
 
@@ -77,6 +81,13 @@ def figures(facts: Facts) -> list[Figure]:
                        f"80% interval: day {low:,.0f} to {kept.days:,.0f}; {basis(plan, w.name)}")
             )  # fmt: skip
             break
+    r = facts.runway
+    if r is not None:
+        p10, p50, p90 = (f"{r.finished[k] or 0:.0f}" for k in ("p10", "p50", "p90"))
+        found.append(
+            Figure("Generations finished", f"{p50} in {r.horizon_days / MONTH_DAYS:.0f} mo",
+                   f"{p10} to {p90} in 80% of futures; mean {r.expected_generations:.1f}")
+        )  # fmt: skip
     s = facts.savings
     if s is not None and s.bare is not None:
         least = min(s.quick.values())
@@ -192,6 +203,7 @@ def risks(facts: Facts) -> list[str]:
             found.append(
                 f"By plan {which} at the edge of a latency promise, on the slow side of speeds (see What binds)."
             )
+    found += _ahead(facts)
     found += _unsure(facts)
     return found + [n for n in plan.notes if "longest requests" in n]
 
@@ -203,6 +215,31 @@ def _margin(w: Train, kept: Kept) -> list[str]:
     if left > CLOSE * w.deadline_s / 86400:
         return []
     return [f"{w.name} is done {left:,.1f} days before its deadline of day {w.deadline_s / 86400:,.0f}."]
+
+
+def _ahead(facts: Facts) -> list[str]:
+    """What the years ahead may bring."""
+    r = facts.runway
+    if r is None:
+        return []
+    found = [
+        f"{g.name} is done within {r.horizon_days / MONTH_DAYS:.0f} months in {share(g.chance)} of futures."
+        for g in r.generations
+        if 0 < g.chance < SURE
+    ]
+    if r.serving_chance < SURE:
+        found.append(f"Service keeps its promises all through in {share(r.serving_chance)} of futures.")
+    found.append(f"First to run out: {r.first_to_run_out}.")
+    return found + [f"{said.split('. ')[0]}." for said in r.assumptions if "failure rate unknown" in said]
+
+
+def ahead(facts: Facts) -> str:
+    """Under the fan."""
+    r = facts.runway
+    if r is None:
+        return ""
+    ends = [f"{g.name} day {tell.span(g.end_days)} ({g.basis})" for g in r.generations if g.end_days["p10"] is not None]
+    return f"80% of ends: {'; '.join(ends)}." if ends else "No generation is done within the horizon."
 
 
 def _room(facts: Facts, pool: str) -> float:
@@ -327,4 +364,5 @@ def missing(facts: Facts) -> list[str]:
     """What this report leaves out, and why."""
     names = {"explain": "Why the plan is as it is", "savings": "What software saves", "worth": "What chips are worth",
              "runway": "How long the stock lasts", "levers": "What would lengthen it"}  # fmt: skip
-    return [f"{names[part]} is left out: {why}." for part, why in facts.left_out.items()]
+    hint = {"levers": " (--levers)"}
+    return [f"{names[part]} is left out: {why}{hint.get(part, '')}." for part, why in facts.left_out.items()]

@@ -14,8 +14,9 @@ DAYS = SECONDS["mo"] / SECONDS["d"]
 WIDTH = 640
 
 
-def draw(of: Runway) -> Any:
-    """Generations as bars from start to end (median), p10 to p90 of the end as a band; chips left by kind below.
+def draw(of: Runway, *, width: int = WIDTH, step: int = 36, chips: bool = True) -> Any:
+    """Generations as bars from start to end (median), p10 to p90 of the end as a band; with `chips`, those left by kind
+    below.
 
     Raises:
         NotInstalled: without the extra `charts`.
@@ -27,25 +28,27 @@ def draw(of: Runway) -> Any:
     y = alt.Y("generation:N", sort=order, title=None)
     base = alt.Chart(alt.Data(values=rows))
     when = "months from today"
-    body = base.mark_bar(height=12, color=charts.TRAIN).encode(
+    body = base.mark_bar(height=step / 3, color=charts.TRAIN).encode(
         x=alt.X("start:Q", scale=axis, title=when), x2="middle:Q", y=y
     )
-    early = base.mark_bar(height=22, color=charts.TRAIN, opacity=0.35).encode(x="early:Q", x2="late:Q", y=y)
+    early = base.mark_bar(height=0.6 * step, color=charts.TRAIN, opacity=0.35).encode(x="early:Q", x2="late:Q", y=y)
     said = [
         base.transform_filter(f"datum.inside == {int(inside)}")
         .mark_text(align="left", dx=6, color=charts.PAPER if inside else charts.SOFT, fontSize=11)
         .encode(x="label:Q", y=y, text="said:N")
         for inside in (False, True)
     ]
-    top = alt.layer(body, early, *said).properties(width=WIDTH, height=36 * len(order) + 8)
+    top = alt.layer(body, early, *said).properties(width=width, height=step * len(order) + 8)
+    told = f"{of.expected_generations:.1f} generations in {horizon:.0f} months"
+    subtitle = f"median of {of.samples:,} futures; pale: where 80% of ends lie"
+    if not chips:
+        return charts.styled(top, f"{of.scenario}: {told}", subtitle)
     fan = alt.Chart(alt.Data(values=_chips(of))).encode(x=alt.X("month:Q", scale=axis, title=when))
     colour = alt.Color("pool:N", sort=list(of.months[0].chips), scale=alt.Scale(range=list(charts.COLOURS)), title=None)
     band = fan.mark_area(opacity=0.25).encode(y=alt.Y("low:Q", title="chips that can be planned on"), y2="high:Q",
                                               color=colour)  # fmt: skip
     line = fan.mark_line().encode(y="middle:Q", color=colour)
-    below = alt.layer(band, line).properties(width=WIDTH, height=180)
-    told = f"{of.expected_generations:.1f} generations in {horizon:.0f} months"
-    subtitle = f"median of {of.samples:,} futures; pale: where 80% of ends lie"
+    below = alt.layer(band, line).properties(width=width, height=180)
     return charts.styled(alt.vconcat(top, below, spacing=18), f"{of.scenario}: {told}", subtitle)
 
 
