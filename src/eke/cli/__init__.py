@@ -20,8 +20,8 @@ from eke.errors import EkeError, InputError
 
 # verb → what it is; `eke.cli.<verb>` holds either `app` (verbs of its own) or a function of the verb's name.
 VERBS = (
-    "doctor", "init", "fleet", "models", "calibrate", "estimate", "plan", "explain", "savings", "runway", "worth", "report",
-    "up", "status", "down", "serve", "train", "app", "usage",
+    "doctor", "init", "fleet", "models", "calibrate", "estimate", "plan", "explain", "savings", "runway", "worth",
+    "report", "up", "status", "down", "serve", "train", "app", "usage",
 )  # fmt: skip
 
 root = typer.Typer(
