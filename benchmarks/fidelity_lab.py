@@ -186,7 +186,7 @@ def stated(perf: Path) -> Iterator[Check]:
     yield _read("H800, RTP-LLM", "prefill, EP32 taken", on, Layouts.of(1, 1, 32, 32), 8, node)
     h20 = CostModel(deep, chips.chip("H20-96"), fp8, engine="sglang")
     node = table["SGLang", "DeepSeek-R1", "prefill throughput"]
-    yield _read("H20, SGLang", "prefill, TP8", h20, Layouts.of(8, 1, 8, 1), 8, node)
+    yield _read("H20, SGLang", "prefill, TP8", h20, Layouts.of(8), 8, node)
     # Lengths are not stated: 1,024 in and 1,024 out taken.
     int8 = Variant("int8", 8.0, "int8", 16.0, None)
     for model, name in (

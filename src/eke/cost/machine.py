@@ -6,25 +6,12 @@ from dataclasses import dataclass
 
 from eke.cost.profile import Profile, at_most
 from eke.errors import InputError
-from eke.figures import Precision
+from eke.figures import FALLBACK, Precision
 from eke.fleet.chip import Chip
 
 # Where nobody says how fast the links are.
 PCIE_BYTES_PER_S = 25e9  # PCIe 4.0 x16, one way, what transfers really reach
 UNKNOWN_SCALE_OUT_BYTES_PER_S = 12.5e9  # 100 Gb/s
-
-# What a chip computes in when it lacks the wanted matrix units, best first.
-# V100 and T4 have no bf16; int4 weights unpack to 16 bits.
-FALLBACK: dict[Precision, tuple[Precision, ...]] = {
-    "fp4": ("bf16", "fp16", "tf32", "fp32"),
-    "int4": ("bf16", "fp16", "tf32", "fp32"),
-    "fp8": ("bf16", "fp16", "tf32", "fp32"),
-    "int8": ("bf16", "fp16", "tf32", "fp32"),
-    "bf16": ("fp16", "tf32", "fp32"),
-    "fp16": ("bf16", "tf32", "fp32"),
-    "tf32": ("bf16", "fp16", "fp32"),
-    "fp32": ("tf32", "fp16", "bf16"),
-}
 
 
 @dataclass(frozen=True, slots=True)

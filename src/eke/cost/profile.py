@@ -24,7 +24,7 @@ from eke.cost import calibration
 from eke.cost.calibration import Calibration, Fit, slug
 from eke.cost.tables import Basis
 from eke.errors import InputError, UnknownName
-from eke.figures import Precision
+from eke.figures import FALLBACK, Precision
 from eke.fleet import catalogue
 from eke.fleet.chip import Chip
 
@@ -32,6 +32,7 @@ _SHIPPED = Path(__file__).parent / "profiles"
 FITTED = _SHIPPED / "serving.yaml"
 ENGINES_OWN = ("attention", "attention_memory", "pad_query")
 LENT, UNKNOWN = 1.2, 1.5  # how much wider the spread is with a relative's coefficients, and with nobody's
+REFERENCE = "H100-SXM"  # where the general shares of grouped products were found
 _ORDER: tuple[Basis, ...] = ("guessed", "modelled", "measured")
 
 
@@ -228,10 +229,33 @@ def find(chip: Chip, engine: str, own: Calibration | Literal["here"] | None = "h
     if serves:
         values |= fitted["engines"][engine]
         values |= _scaled(values, next((fitted["chips"][n] for n in names if n in fitted["chips"]), {}))
+    if chip.kind != "cpu" and not any(chip.name in some for some in fitted["measured"].values()):
+        found_on = next((p["chip"] for p in line if "experts" in p["kernels"]), REFERENCE)
+        values["experts"] = _balanced(values["experts"], chip, catalogue.chip(found_on))
     judged = _judged(values, chip, engine, line, fitted if serves else default)
     if chip.kind != "cpu":
         judged = _timed(judged, timed)
     return build(_lived(judged, own, engine))
+
+
+def _balanced(experts: Mapping[Precision, float], chip: Chip, found_on: Chip) -> dict[Precision, float]:
+    """Shares of a dense product's rate that grouped ones reach on `chip`, from those `found_on` another.
+
+    What a grouped product takes beyond a dense one feeds small tiles and goes with memory bandwidth B, not with peak:
+    1/R = 1/D + c/B, so the share is 1/(1 + c D/B). Kernel tables of A100, H100, H200, L40S and RTX PRO 6000
+    (aiconfigurator-core 0.12.0: vLLM, 1,024 tokens and more, loads by power law) put 1/c at 37 to 68 FLOP a byte in 16
+    bits, where the rate itself differs eightfold.
+    """
+    found = dict(experts)
+    for precision, share in experts.items():
+        wanted = (precision, *FALLBACK[precision])
+        theirs = next((p for p in wanted if found_on.flops.get(p)), None)
+        # Where one of the two computes in another precision, its kernels are others too: the share stays.
+        if theirs and theirs == next((p for p in wanted if chip.flops.get(p)), None) and chip.memory_bandwidth:
+            peaks = chip.flops[theirs] / found_on.flops[theirs]
+            balance = peaks * found_on.memory_bandwidth / chip.memory_bandwidth
+            found[precision] = 1.0 / (1.0 + (1.0 / share - 1.0) * balance)
+    return found
 
 
 def _timed(values: dict[str, Any], kernels: Fit | None) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from typing import Any
 
 from eke.cost.calibrate import _process
 from eke.cost.calibrate.cores import Progress
-from eke.cost.machine import FALLBACK
 from eke.errors import EkeError, InputError, NotInstalled, UnknownName
-from eke.figures import Precision
+from eke.figures import FALLBACK, Precision
 from eke.fleet.chip import Chip
 from eke.fleet.detect.base import Device
 from eke.fleet.identify import chip_of
