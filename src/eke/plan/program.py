@@ -1,7 +1,7 @@
 """The integer program of a plan: rows and columns as sparse arrays. It knows recipes and demands; no solver and no
 latency.
 
-Symbols, as in docs/design/plan.md. Indices: p pool, s serve or batch workload, j training job, r recipe, g answers of
+Symbols, as in docs/mathematics.md. Indices: p pool, s serve or batch workload, j training job, r recipe, g answers of
 equal model and quality, t slot (equal slots of a day are one, with its share w_t of the day).
 
     x[r,t]  replicas, integer          z[r,·]  the gang of a job: one size all day, or (z[r,t]) another size each slot,
