@@ -280,18 +280,6 @@ def _melange(desk: Desk) -> None:
             desk.put(i, n)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A small program by itself, for `solve`."""
-
-    lower: FloatArray
-    row_lower: FloatArray
-    row_upper: FloatArray
-    rows: IntArray
-    columns: IntArray
-    entries: FloatArray
-
-
 def _cheapest(desk: Desk, mine: list[int], price: dict[str, float], rate: float, t: int) -> IntArray:
     """Replicas of the recipes `mine` that answer `rate` in slot class t at least cost; as much as can be where not
     all can.
@@ -303,7 +291,7 @@ def _cheapest(desk: Desk, mine: list[int], price: dict[str, float], rate: float,
     gives = np.array([min(r.rate, rate) for r in recipes])
     pool = np.array([pools.index(r.pool) for r in recipes], dtype=np.int64)
     cost = np.array([price[r.pool] for r in recipes]) * unit
-    posed = _Rows(
+    posed = solve.Posed(
         np.zeros(n + 1),
         np.append(np.full(len(pools), -np.inf), rate),
         np.append([float(max(0, desk.free[p][t])) for p in pools], np.inf),

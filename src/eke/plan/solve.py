@@ -46,6 +46,18 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Posed:
+    """Rows that stand by themselves."""
+
+    lower: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
+    rows: IntArray
+    columns: IntArray
+    entries: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class Relaxed:
     """The relaxation: `value` is None when it has no solution."""
 

@@ -19,7 +19,6 @@ import webvtt
 from eke.errors import InputError
 
 EXAMPLE = "Ann: Good morning. Shall we begin?"
-_MALFORMED = (webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError)
 LINE_WORDS = 32  # about two sentences: as much as one label can say something about
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
 _CLOCK = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})(?:[.,](\d{1,3}))?"

@@ -269,16 +269,6 @@ def _one(n: int, at: int) -> FloatArray:
     return objective
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    lower: FloatArray
-    row_lower: FloatArray
-    row_upper: FloatArray
-    rows: IntArray
-    columns: IntArray
-    entries: FloatArray
-
-
 class _Sheet:
     """Rows, columns and entries as they are added."""
 
@@ -303,7 +293,7 @@ class _Sheet:
         r, c, v = np.broadcast_arrays(rows, np.asarray(columns), np.asarray(values, dtype=float))
         self._entries.append((r.ravel(), c.ravel(), v.ravel()))
 
-    def close(self) -> _Rows:
+    def close(self) -> solve.Posed:
         """The rows as `solve` reads them."""
         r, c, v = (np.concatenate(parts) for parts in zip(*self._entries, strict=True))
-        return _Rows(np.zeros(self._width), np.concatenate(self._lower), np.concatenate(self._upper), r, c, v)
+        return solve.Posed(np.zeros(self._width), np.concatenate(self._lower), np.concatenate(self._upper), r, c, v)
