@@ -207,6 +207,8 @@ def _why(made: Plan) -> None:
             page.print(f"    {'this would do:' if i == 0 else 'or:          '} {repair}", soft_wrap=True)
         if not conflict.repairs:
             page.print("    no single change of pool, rate, deadline or latency makes it hold", soft_wrap=True)
+    from eke.plan import energy
+
     notes = [*made.notes, *(f"{w.name}: {w.note}." for w in made.workloads if w.note)]
     if notes:
         page.print()
@@ -214,5 +216,7 @@ def _why(made: Plan) -> None:
     if made.pools and made.objective.value is not None:
         workload = made.workloads[0].price_unit if made.workloads else ""
         page.print(f"[dim]price of a pool: {made.pools[0].price_unit}; of a workload: {workload}[/]", soft_wrap=True)
+    if drawn := energy.line(made):
+        page.print(f"[dim]{drawn}[/]", soft_wrap=True)
     took = made.seconds
     page.print(f"[dim]recipes {took['recipes']:.1f} s, solver {took['solve']:.1f} s[/]", soft_wrap=True)

@@ -16,6 +16,7 @@ class Pool:
         scale_out: bytes/s one way per chip between nodes of this pool; None: unknown.
         available: share of nodes that can be planned on.
         reserved: nodes kept out of the plan.
+        power_cap: watts that the chips in use may draw together, each its TDP.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Pool:
     scale_out: float | None = None
     available: float = 1.0
     reserved: int = 0
+    power_cap: float | None = None
 
     @property
     def chips(self) -> int:
@@ -35,6 +37,14 @@ class Pool:
     def plannable_nodes(self) -> int:
         """Whole nodes the planner may use: owned, less reserved, less the share expected to be down."""
         return max(0, int((self.nodes - self.reserved) * self.available + 1e-9))
+
+    @property
+    def plannable_chips(self) -> int:
+        """Chips of those nodes that may work at once under the power cap."""
+        chips = self.plannable_nodes * self.chips_per_node
+        if self.power_cap is None or not self.chip.tdp:
+            return chips
+        return min(chips, int(self.power_cap / self.chip.tdp + 1e-9))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,7 @@ class Fleet:
         """Changes when the stock changes: a plan is made for one digest."""
         rows = sorted(
             (p.name, p.chip.name, p.chip.memory, p.nodes, p.chips_per_node, p.reserved, round(p.available, 6))
+            + (() if p.power_cap is None else (p.power_cap,))
             for p in self.pools
         )
         return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]

@@ -27,6 +27,8 @@ def _pool(pool: Pool) -> dict[str, Any]:
         row["available"] = pool.available
     if pool.reserved:
         row["reserved"] = pool.reserved
+    if pool.power_cap is not None:
+        row["power_cap"] = f"{pool.power_cap / 1e3:.12g} kW"
     return row
 
 

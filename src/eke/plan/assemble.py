@@ -10,7 +10,7 @@ import numpy as np
 
 from eke import units
 from eke.cost import FloatArray
-from eke.plan import notes
+from eke.plan import energy, notes
 from eke.plan.plan import Conflict, Kept, Objective, Placement, Plan, PoolUse
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe
@@ -28,6 +28,7 @@ NOTABLE = 0.005
 PRICES = {
     "train-progress": ("PFLOP/s of training per chip", "PFLOP of training per million tokens", 1.0),
     "fewest-chips": ("chips set aside per chip", "chip-days per million tokens", 86400.0),
+    "least-energy": ("kW per chip", "kWh per million tokens", 24.0),
     "value": ("value a day per chip", "value per million tokens", 86400.0),
 }
 """By objective: units of a pool's price and of a workload's, and the seconds in the objective's own unit of time."""
@@ -51,7 +52,7 @@ def plan(
         _pools(scenario, program, outcome, rows), placements, kept, tuple(conflicts),
         source=scenario.source,
     )  # fmt: skip
-    return notes.annotated(made, scenario, problem)
+    return notes.annotated(energy.metered(made, scenario), scenario, problem)
 
 
 def trim(program: Program, x: FloatArray) -> FloatArray:

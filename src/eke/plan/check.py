@@ -41,7 +41,9 @@ def _chips(plan: Plan, scenario: Scenario) -> list[str]:
         used[p.pool, p.slot] += p.chips
     wrong = []
     for pool in scenario.fleet.pools:
-        room = pool.plannable_nodes * pool.chips_per_node
+        room: float = pool.plannable_nodes * pool.chips_per_node
+        if pool.power_cap is not None and pool.chip.tdp:
+            room = min(room, pool.power_cap / pool.chip.tdp)
         stated = next(u for u in plan.pools if u.name == pool.name).used_chips
         for slot in range(scenario.slots):
             if used[pool.name, slot] > room + ROUNDING:

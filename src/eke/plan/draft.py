@@ -95,9 +95,9 @@ def text(name: str, fleet: Fleet, serving: Sequence[Serving], training: Sequence
         "workloads:                       # what you owe: serve, train, batch",
         *(_serving(s) for s in serving),
         *(_training(t) for t in training),
-        "objective: train-progress        # or fewest-chips, or value (give workloads a `value`)"
+        "objective: train-progress        # or fewest-chips, least-energy, value (give workloads a `value`)"
         if training
-        else "objective: fewest-chips          # or train-progress, or value (give workloads a `value`)",
+        else "objective: fewest-chips          # or train-progress, least-energy, value (give workloads a `value`)",
         "slots: 4                         # parts of a day the plan may differ in: 1, 4, 8, 24",
     ]
     return "\n".join(parts) + "\n"

@@ -16,7 +16,7 @@ from eke.plan import advantage, rules
 from eke.plan.advantage import Worth
 from eke.plan.options import Option, Priced
 from eke.plan.plan import Kept, Placement, Plan
-from eke.plan.scenario import Batch, Serve, Train, Workload
+from eke.plan.scenario import LESS, Batch, Serve, Train, Workload
 from eke.plan.show import amount
 
 FORMAT = "eke.explain/1"
@@ -155,7 +155,7 @@ class Explainer:
     def rules(self) -> list[Ruled]:
         """What rules of thumb give, the best first; each also with every job in one pool."""
         plan, found = self.plan, []
-        sign = -1.0 if plan.objective.name == "fewest-chips" else 1.0
+        sign = -1.0 if plan.objective.name in LESS else 1.0
 
         def loses(other: Plan) -> float | None:
             mine, theirs = plan.objective.value, other.objective.value
@@ -176,7 +176,7 @@ class Explainer:
         plan = self.plan
         lines = []
         dear = sorted((p for p in plan.pools if p.price > 0), key=lambda p: -p.price)
-        if dear and plan.objective.name != "fewest-chips":
+        if dear and plan.objective.name not in LESS:
             first, rest = dear[0], [p for p in dear[1:] if p.price > NOTABLE * dear[0].price]
             beside = ", ".join(f"{p.name} {units.show_fraction(p.price / first.price)}" for p in rest)
             lines.append(

@@ -12,7 +12,7 @@ from eke.plan.distribution import too_long
 from eke.plan.plan import Plan
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
-from eke.plan.scenario import Scenario, Serve
+from eke.plan.scenario import LESS, Scenario, Serve
 
 NOTABLE = 0.03
 """Share of a pool's chips from which an exception is worth a line."""
@@ -139,7 +139,7 @@ def _spare(plan: Plan, scenario: Scenario, problem: Problem) -> list[str]:
     lines = []
     for p in plan.pools:
         left = problem.units[p.name] / problem.per_chip[p.name] - max(p.used_chips, default=0.0)
-        if plan.placements and left > 0.05 * p.chips and p.price <= 1e-12 and scenario.objective != "fewest-chips":
+        if plan.placements and left > 0.05 * p.chips and p.price <= 1e-12 and scenario.objective not in LESS:
             idle = f"{left:,.0f} chips are idle all day, spares for nodes that are down not counted"
             lines.append(f"{p.name}: {idle}; {_way_in(plan, scenario, p.name)}.")
     return lines

@@ -126,7 +126,9 @@ def _headroom(scenario: Scenario, say: Callable[[str], None]) -> Curve:
         say(f"point {i + 1} of {len(scales)}: requests x {scale:.3g}")
         points.append(_solved(_scaled(problem, scale), scale))
     goal = planner.aim(program.build(problem))
-    reached = {"train-progress": "training", "fewest-chips": "chips", "value": "value"}[goal.name]
+    reached = {"train-progress": "training", "fewest-chips": "chips", "least-energy": "power", "value": "value"}[
+        goal.name
+    ]
     return Curve(scenario.name, "headroom", "requests", reached, goal.unit, tuple(points))
 
 

@@ -52,7 +52,11 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """What is used of a pool, slot by slot, and what one more chip of it would be worth."""
+    """What is used of a pool, slot by slot, and what one more chip of it would be worth.
+
+    Attributes:
+        power_kw: of the chips in use, slot by slot, at their TDP; None: not known.
+    """
 
     name: str
     chip: str
@@ -60,6 +64,7 @@ class PoolUse:
     used_chips: tuple[float, ...]
     price: float
     price_unit: str
+    power_kw: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class Kept:
     tokens_per_day: float | None = None
     note: str = ""
     promise: str = ""
+    tokens_per_joule: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,8 @@ def aim(built: Program) -> Aim:
         case "value":
             primary, unit = built.value, "value a day"
             promises = tuple(w.name for w in problem.workloads if w.value is None)
+        case "least-energy":
+            primary, unit, sign = -_watts(built) / 1e3, "kW", -1.0
         case "fewest-chips":
             primary, unit, sign = np.zeros(n), "chips set aside", -1.0
             for pool, column in built.aside.items():
@@ -133,6 +135,18 @@ def aim(built: Program) -> Aim:
     scale = relaxed.value
     tie = TIE * (abs(scale) if scale else 1.0) / max(chips, 1.0)
     return Aim(problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises, relaxed)
+
+
+def _watts(built: Program) -> FloatArray:
+    """What each column draws, in the mean over the day: its chips at their TDP. A chip of unknown TDP counts as the
+    fleet's hungriest.
+    """
+    known = [w for w in built.problem.watts.values() if w]
+    draws = {p: w or max(known, default=1.0) for p, w in built.problem.watts.items()}
+    each = np.array([draws[r.pool] for r in built.problem.recipes])
+    watts = np.zeros(len(built.lower))
+    watts[built.runs.at] = built.used[built.runs.at] * each[built.runs.recipe]
+    return watts
 
 
 def ready(scenario: Scenario) -> Scenario:
@@ -193,7 +207,7 @@ def problem(scenario: Scenario, workloads: Sequence[Workload], recipes: Iterable
         {p.name: units_per_chip(p.chip) for p in scenario.fleet.pools},
         np.array([len(s) / scenario.slots for s in slots]), slots,
         {name: np.array([r[s[0]] for s in slots]) for name, r in rates.items()}, scenario.objective,
-        worth(scenario.fleet), "mixed-placement" in off, held,
+        worth(scenario.fleet), "mixed-placement" in off, held, {p.name: p.chip.tdp for p in scenario.fleet.pools},
     )  # fmt: skip
 
 

@@ -54,6 +54,7 @@ class Problem:
         demand: requests/s of each serve workload by class.
         worth: what one chip of a pool counts for when chips are spared; 1 where nothing is said.
         even: every workload is spread over all pools that can run it, by their chips (no mixed placement).
+        watts: a chip's TDP by pool; None: not known.
     """
 
     workloads: tuple[Workload, ...]
@@ -67,6 +68,7 @@ class Problem:
     worth: Mapping[str, float] = field(default_factory=dict)
     even: bool = False
     pinned: tuple[Pin, ...] = ()
+    watts: Mapping[str, float | None] = field(default_factory=dict)
 
     def spared(self, recipe: Recipe) -> float:
         """What it is worth to do without a replica of `recipe`: its chips, a strong one counting for more."""

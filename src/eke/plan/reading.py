@@ -163,8 +163,16 @@ class _Reader:
             )
         if chip is None:
             return None
+        if p.power_cap is not None and not chip.tdp:
+            self.wrong.append(
+                InputError(
+                    f"{where}.power_cap: what a {chip.name} draws is not known",
+                    remedy="describe the chip inline with its tdp, or set `reserved` nodes instead",
+                )
+            )
         available = p.available if p.available is not None else available_by_default(p.nodes)
-        return Pool(p.name, chip, p.nodes, p.chips_per_node, p.scale_out or chip.scale_out, available, p.reserved)
+        network = p.scale_out or chip.scale_out
+        return Pool(p.name, chip, p.nodes, p.chips_per_node, network, available, p.reserved, p.power_cap)
 
     def workload(self, value: object, index: int, slots: int, slots_known: bool) -> Workload | None:
         kinds = [k for k in WORKLOADS if isinstance(value, Mapping) and k in value]

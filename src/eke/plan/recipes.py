@@ -125,7 +125,7 @@ def units_per_chip(chip: Chip) -> int:
 
 def units(pool: Pool) -> int:
     """Units of a pool that can be planned on."""
-    return pool.plannable_nodes * pool.chips_per_node * units_per_chip(pool.chip)
+    return pool.plannable_chips * units_per_chip(pool.chip)
 
 
 def sites(pools: Iterable[Pool]) -> list[tuple[Site, tuple[str, ...]]]:

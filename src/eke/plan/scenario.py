@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from eke.plan.pareto import Curve, Kind
     from eke.plan.plan import Plan
 
-Goal = Literal["train-progress", "fewest-chips", "value"]
+Goal = Literal["train-progress", "fewest-chips", "least-energy", "value"]
+LESS: tuple[Goal, ...] = ("fewest-chips", "least-energy")
+"""Goals of which less is better."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ class PoolSection(Section):
     scale_out: Bandwidth | None = Field(default=None, examples=["400 Gb/s"])
     available: Share | None = Field(default=None, examples=["97%"])
     reserved: Count = Field(default=0, examples=[0])
+    power_cap: Watts | None = Field(default=None, examples=["120 kW"])
 
 
 class LinkSection(Section):
@@ -266,7 +267,7 @@ class Top(Section):
     name: Name = Field(examples=["two-generations"])
     fleet: Any = Field(examples=["detect"])
     workloads: list[Any] = Field(min_length=1, examples=["[{serve: chat, …}]"])
-    objective: Literal["train-progress", "fewest-chips", "value"] = Field(
+    objective: Literal["train-progress", "fewest-chips", "least-energy", "value"] = Field(
         default="train-progress", examples=["fewest-chips"]
     )
     slots: Literal[1, 2, 3, 4, 6, 8, 12, 24] = Field(default=1, examples=[24])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from eke import units
 from eke.plan.plan import Kept, Placement, Plan
+from eke.plan.scenario import LESS
 
 if TYPE_CHECKING:
     from eke.plan.scenario import Scenario
@@ -62,7 +63,7 @@ def headline(plan: Plan) -> str:
     o = plan.objective
     if o.value is None or o.bound is None or o.gap is None:
         return f"{plan.scenario}: no plan keeps all promises"
-    kind = "at least" if o.name == "fewest-chips" else "at most"
+    kind = "at least" if o.name in LESS else "at most"
     scaled = o.unit.startswith("PFLOP/s")
     value, bound = amount(o.value, o.unit), amount(o.bound, o.unit if scaled else "")
     return f"{plan.scenario}: {value}; any plan on this stock: {kind} {bound} (gap {o.gap:.2%})"

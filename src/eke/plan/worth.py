@@ -175,7 +175,7 @@ def _margin(stock: Open, pool: Pool, reached: float) -> float:
 
 def planned(pool: Pool) -> float:
     """Chips of a pool that can be planned on."""
-    return float(pool.plannable_nodes * pool.chips_per_node)
+    return float(pool.plannable_chips)
 
 
 def _added(scenario: Scenario, problem: Problem, stock: Open, reached: float, kind: Chip) -> tuple[float, Basis | None]:
