@@ -217,6 +217,6 @@ def _why(made: Plan) -> None:
         workload = made.workloads[0].price_unit if made.workloads else ""
         page.print(f"[dim]price of a pool: {made.pools[0].price_unit}; of a workload: {workload}[/]", soft_wrap=True)
     if drawn := energy.line(made):
-        page.print(f"[dim]{drawn}[/]", soft_wrap=True)
+        page.print(f"[dim]{drawn}[/]")
     took = made.seconds
     page.print(f"[dim]recipes {took['recipes']:.1f} s, solver {took['solve']:.1f} s[/]", soft_wrap=True)
