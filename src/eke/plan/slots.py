@@ -8,6 +8,7 @@ cost what they are worth in the relaxation, and gangs are fitted anew to what is
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -136,14 +137,17 @@ def _fill(day: _Day, at: IntArray, inside: Bools, share: float) -> dict[str, flo
         return None
     slack = max(LOOSE * float(-objective[:n] @ best.x[:n]), 0.0) + 0.5
     known = day.chosen[recipe]
-    found = None
+    found, until = None, time.process_time() + SLOT_S
     for columns in _tries(relaxation, posed, best, known, recipe):
         upper = np.where(columns, posed.upper, posed.lower)
         bounds = (posed.lower, upper)
-        got = solve.search(posed, objective, bounds, integer, seconds=SLOT_S, gap=day.gap / 4, slack=slack)
+        got = solve.search(
+            posed, objective, bounds, integer, seconds=until - time.process_time(), gap=day.gap / 4, slack=slack
+        )
         if got.x is not None and (found is None or got.value > found.value):
             found = got
-        if found is not None and found.value >= best.value - FAR * abs(best.value) - slack:
+        near = found is not None and found.value >= best.value - FAR * abs(best.value) - slack
+        if near or (found is not None and time.process_time() > until):
             break
     if found is None or found.x is None:
         return None

@@ -1,7 +1,7 @@
 """The same promises and objective, told simply: few recipes, the same ones all day, piles worked off evenly.
 
 Many plans reach an objective; of these one is taken that a person would. With training fixed, a relaxation with one
-more column v[r] ≥ x[r,t] for each recipe finds those recipes whose peaks cost the fewest chips; on these alone the
+more column v[r] ≥ x[r,t] for each recipe in use finds those whose peaks cost the fewest chips; on these alone the
 integer program is small. A pile may be worked off at any time: of all ways, the one whose highest number of replicas
 is least. Neither changes objective or promises.
 """
@@ -32,19 +32,22 @@ def settle(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
 
 
 def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
-    """Replicas of few recipes instead of those in `x`, if that costs neither objective nor promises."""
+    """Replicas of few of the recipes in `x` instead of all of them, if that costs neither objective nor promises."""
     runs, recipes = program.runs, program.problem.recipes
     free = ~np.array([r.kind == "train" for r in recipes], dtype=bool)[runs.recipe]
     bounds = _held(program, x, runs.at[~free])
-    at, kinds = runs.at[free], len(recipes)
-    wide = _peaks(whole(program), at, runs.recipe[free], kinds)
-    chips = np.array([program.problem.spared(r) for r in recipes])
-    lower, upper = np.append(bounds[0], np.zeros(kinds)), np.append(bounds[1], np.full(kinds, np.inf))
+    used = np.unique(runs.recipe[free][x[runs.at[free]] > 0.5])
+    some = free & np.isin(runs.recipe, used)
+    bounds[1][runs.at[free & ~some]] = 0.0
+    at, kind = runs.at[some], np.searchsorted(used, runs.recipe[some])
+    wide = _peaks(whole(program), at, kind, len(used))
+    chips = np.array([program.problem.spared(recipes[i]) for i in used])
+    lower, upper = np.append(bounds[0], np.zeros(len(used))), np.append(bounds[1], np.full(len(used), np.inf))
     relaxed = solve.relax(wide, np.concatenate([-NIGHT * program.spared, -chips]), (lower, upper))
     if relaxed.value is None:
         return x
-    chosen = np.unique(runs.recipe[free][relaxed.x[at] > 1e-6])
-    bounds[1][at[~np.isin(runs.recipe[free], chosen)]] = 0.0
+    chosen = np.unique(kind[relaxed.x[at] > 1e-6])
+    bounds[1][at[~np.isin(kind, chosen)]] = 0.0
     found = solve.search(program, -program.spared, bounds, program.integer, seconds=FEW_S, gap=GAP)
     if found.x is None or primary @ (x - found.x) > 1e-6 * abs(primary @ x) + 1e-12:
         return x
