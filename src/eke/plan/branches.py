@@ -27,6 +27,9 @@ from eke.plan.solve import Bounds, Outcome, Relaxation, Relaxed
 WAYS = tuple((moves, joins) for joins in (True, False) for moves in (False, True))
 GANGS = 0.25
 """Share of the gap that the program of whole gangs may leave."""
+CLOSE, POLISH_S = 0.1, 1.0
+"""A way that leaves less than the gap, but more than this share of it, is gone over once more, for so many CPU seconds:
+a few chips too many are a small gap, and yet a rule of thumb may do without them."""
 AT_ONCE = 20_000
 """With more whole columns than this, all at once is not tried."""
 
@@ -122,10 +125,12 @@ def _solved(
     x = slots.whole(program, objective, bounds, split, relaxed, gap)
     value = -np.inf if x is None else float(objective @ x)
     if x is not None and bound - value <= _slack(value, gap):
-        return Outcome(x, value, bound, relaxed)
+        if bound - value <= _slack(value, gap * CLOSE):
+            return Outcome(x, value, bound, relaxed)
+        seconds, gap = min(seconds, POLISH_S), gap * CLOSE
     if x is not None and int((program.integer & (bounds[1] > bounds[0])).sum()) > AT_ONCE:
         return Outcome(x, value, bound, relaxed)
     found_all = solve.optimise(program, objective, bounds, seconds=seconds, gap=gap, relaxed=relaxed, start=x)
-    if found_all.x is None and x is not None:
-        return Outcome(x, value, bound, relaxed)
+    if x is not None and (found_all.x is None or found_all.value < value):
+        return Outcome(x, value, min(bound, found_all.bound), relaxed)
     return replace(found_all, bound=min(bound, found_all.bound))
