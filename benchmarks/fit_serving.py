@@ -29,9 +29,9 @@ from serving_rows import Run, read
 FILE = profile.FITTED
 PROFILES = FILE.parent
 HEADER = "# Written by benchmarks/fit_serving.py: coefficients, no measurements. See docs/how-good.md.\n"
-BLANK = (
-    "{format: eke.profile/1, source: guesses, measured: {}, accelerator: {}, chips: {},"
-    " engines: {vllm: {}, sglang: {}, trtllm: {}}}\n"
+BLANK = (  # whose experts are fitted as they are, not carried over by a chip's balance, is as shipped
+    "{format: eke.profile/1, source: guesses, measured: {vllm: [H100-SXM, H200-SXM, B200-SXM, GB200]}, accelerator: {},"
+    " chips: {}, engines: {vllm: {}, sglang: {}, trtllm: {}}}\n"
 )
 FAMILIES = ("vllm", "sglang", "trtllm")
 # Of time per output token: 76% of runs whose model was left out lie within 1.2816 of these, 83% of runs whose chip was.
