@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eke.cost import profile
+from eke.cost.collectives import Group
 from eke.cost.forward import touched, visible
+from eke.cost.machine import machine
+from eke.fleet import catalogue
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.one_of(st.none(), st.integers(1, 60)))
@@ -31,3 +35,14 @@ def test_touched_experts_match_a_draw() -> None:
     rng = np.random.default_rng(1)
     drawn = [len(np.unique(np.concatenate([rng.choice(128, 8, replace=False) for _ in range(64)]))) for _ in range(200)]
     assert touched(np.array([64.0]), 128, 8)[0] == pytest.approx(np.mean(drawn), rel=0.01)
+
+
+def test_an_exchange_between_nodes_takes_what_leaves_over_the_slow_link() -> None:
+    """Half of the bytes across, half of the time; alone in a domain nothing crosses."""
+    chip = catalogue.chip("H100-SXM")
+    on = machine(chip, chips_per_node=8, scale_out=None, profile=profile.find(chip, "vllm", own=None))
+    two = Group(on, np.array([16]))
+    assert two.all_to_all(1e9, 5e8)[0] == pytest.approx(two.all_to_all(1e9)[0])  # half of an even spread leaves
+    assert two.all_to_all(1e9, 2.5e8)[0] == pytest.approx(2.5e8 / on.out)
+    one = Group(on, np.array([8]))
+    assert one.all_to_all(1e9, 5e8)[0] == pytest.approx(1e9 * 7 / 8 / on.up)

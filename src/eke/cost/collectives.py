@@ -50,11 +50,14 @@ class Group:
         surplus = self.on.profile.one_shot * np.maximum(m - 1.0 - 2.0 * (m - 1.0) / m, 0.0)
         return 2.0 * link + surplus * size / (1.0 + size / ONE_SHOT_BYTES) / self.up, latency
 
-    def all_to_all(self, size: Term) -> tuple[FloatArray, FloatArray]:
-        """Every rank sends `size` bytes, spread evenly over the group; both links work at once."""
+    def all_to_all(self, size: Term, across: Term | None = None) -> tuple[FloatArray, FloatArray]:
+        """Every rank sends `size` bytes, spread evenly over the group; both links work at once.
+
+        `across`: bytes of it that go to other domains, where less does than the spread says.
+        """
         g, m = self.ranks, self.inside
-        slower: FloatArray = np.maximum((m - 1) / g / self.up, (g - m) / g / self.on.out)
-        return size * slower, self.latency
+        leaving = size * (g - m) / g if across is None else across * (g > m)
+        return np.maximum(size * (m - 1) / g / self.up, leaving / self.on.out), self.latency
 
 
 def send(on: Machine, size: Term, span: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -255,10 +255,13 @@ def _exchange(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> 
     to = of.to
     meets = (to.expert_dp > 1).astype(np.float64)
     ranks = touched(np.ones_like(to.ep) * f.experts_per_token, to.ep, 1)  # distinct ones a token goes to
-    size = t.all * to.expert_dp * ranks / to.ep * of.model.hidden
+    own = t.all * to.expert_dp / to.ep * of.model.hidden  # values of the tokens of one rank
     group = Group(of.on, (to.ep * to.expert_tp).astype(np.int64))
-    there, latency = group.all_to_all(size * min(of.weight_bytes, ACTIVATION_BYTES))  # in the products' precision
-    back, _ = group.all_to_all(size * ACTIVATION_BYTES)
+    # To another domain a token goes once, and on from there over the fast link (DeepEP's README).
+    domains = touched(np.ones_like(to.ep) * f.experts_per_token, group.domains, 1) * (1.0 - 1.0 / group.domains)
+    held = min(of.weight_bytes, ACTIVATION_BYTES)  # there in the products' precision
+    there, latency = group.all_to_all(own * ranks * held, own * domains * held)
+    back, _ = group.all_to_all(own * ranks * ACTIVATION_BYTES, own * domains * ACTIVATION_BYTES)
     every = count * meets
     bill.add("expert all-to-all", link=every * (there + back), overhead=2.0 * every * latency)
     return meets
