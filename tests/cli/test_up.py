@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_a_served_workload_may_borrow_the_trainers_cores() -> None:
     trainer = next(t for t in tasks if t.kind == "trainer")
     assert len(standby.cpus) <= len(trainer.cpus)
     assert standby.priority < trainer.priority
+
+
+def test_a_plan_with_roles_is_refused(tmp_path: Path) -> None:
+    """Engines here read and write: a saved plan that divides them is refused, with the way out."""
+    made = make(load(SCENARIO), best_effort=True)
+    divided = tuple(replace(p, role="prefill") if p.kind == "serve" else p for p in made.placements)
+    saved = replace(made, placements=divided).write(tmp_path / "plan.json")
+    with pytest.raises(InputError, match="assistant") as refused:
+        up._planned(saved, best_effort=True)
+    assert "without: [prefill-decode-split]" in (refused.value.remedy or "")
 
 
 def test_a_plan_for_another_stock_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,17 @@ def roles(plan: Plan) -> set[tuple[str, str]]:
     return {(p.role, p.pool) for p in plan.placements if p.role != "mixed"}
 
 
+@pytest.mark.parametrize("off", ["prefill-decode-split", "mixed-placement"])
+def test_what_may_not_be_divided_is_not(off: str) -> None:
+    """The problem made anew without it (as `eke savings` does, from recipes it has) has no readers and writers."""
+    scenario = parse(KITCHEN)
+    posed = planner.pose(scenario)
+    without = replace(scenario, without=frozenset({off}))
+    less = planner.problem(without, scenario.workloads, posed.recipes, planner.LARGER)
+    assert any(r.part for r in posed.recipes)
+    assert {r.part for r in less.recipes} == {""}
+
+
 def test_strong_chips_read_and_wide_ones_write_where_it_pays(plan: Plan) -> None:
     """H800 read prompts for H20 and together give a fifth more than undivided; over a thin link, or not allowed to,
     they give what they give undivided.

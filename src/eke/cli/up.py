@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SERVICE = "gateway"
 STANDBY = "-standby"
+DIVIDED = "prefill-decode-split"
 PARTS = {"llamacpp": ("xllamacpp", "the embedded engine", "local"), "torch": ("torch", "training", "train")}
 """By engine of a recipe: the module it needs, what that is, and the extra that brings it."""
 WELCOME = """
@@ -79,7 +80,14 @@ def _planned(target: Path, best_effort: bool) -> tuple[Scenario, Plan]:
             f"{target} was made for another stock (digest {saved.fleet_digest}, here {scenario.fleet.digest})",
             remedy="make the plan again: eke plan",
         )
-    plan = saved or made(scenario, best_effort=best_effort)
+    undivided = replace(scenario, without=scenario.without | {DIVIDED})  # an engine here both reads and writes
+    plan = saved or made(undivided, best_effort=best_effort)
+    if divided := sorted({p.workload for p in plan.placements if p.role in ("prefill", "decode")}):
+        raise InputError(
+            f"{target} reads prompts and writes answers of {', '.join(divided)} in different pools",
+            why="engines that `eke up` starts do both",
+            remedy=f"write `without: [{DIVIDED}]` in the scenario and make the plan again: eke plan",
+        )
     print_plan(plan)
     if not plan.placements or not (plan.feasible or best_effort):
         raise EkeError("not every promise can be kept, so nothing is started", remedy="eke up --best-effort")

@@ -191,6 +191,7 @@ def problem(scenario: Scenario, workloads: Sequence[Workload], recipes: Iterable
         if r.units <= room[r.pool] * (larger if r.kind == "train" else 1.0)
         and not ("smaller-models" in off and r.model != models[r.workload])
         and not ("mixed-training" in off and r.joint)
+        and not (off & {"prefill-decode-split", "mixed-placement"} and r.part)
     )
     rates = {w.name: w.traffic.rates for w in workloads if isinstance(w, Serve)}
     if "day-night" in off:
