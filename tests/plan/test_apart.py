@@ -65,7 +65,7 @@ def test_strong_chips_read_and_wide_ones_write_where_it_pays(plan: Plan) -> None
     thin, without = make(parse(THIN)), make(parse(KITCHEN + "without: [prefill-decode-split]\n"))
     assert roles(plan) >= {("prefill", "strong"), ("decode", "wide")}
     assert roles(without) == set()
-    assert ("prefill", "strong") not in roles(thin)
+    assert ("decode", "wide") not in roles(thin)  # strong chips may still divide the work among themselves
     for made, text in ((plan, KITCHEN), (thin, THIN)):
         assert check.faults(made, parse(text)) == []
     values = [p.objective.value or 0.0 for p in (plan, thin, without)]

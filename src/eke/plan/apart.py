@@ -4,8 +4,10 @@ Like a kitchen and a bar: each can be where its tools are good, as long as the w
 
 A reader is a queue of prompts (M/G/1, as in `capacity`), nothing written beside: at τ = k t(0, C)/C seconds a token the
 share of prompts that wait longer than TTFT - (τ + κ) P - TPOT is at most 1 - q, where κ is the time of a token's cache
-over the link; the last term is the first iteration of the writer. A writer holds b requests: t(b_q, 0) ≤ TPOT, and
-λ = b / (E[O] t(b, 0)). Neither sends or takes more bytes than its chips' links carry. A reader works for the writers of
+over the link; the last term is the first iteration of the writer; `capacity.CALM` of that rate
+is promised. A writer holds b requests in the mean and has
+`capacity.places` for more: t(b, 0) + β ≤ TPOT, β as in `capacity`, and λ = b / (E[O] t(b, 0)).
+Neither sends or takes more bytes than its chips' links carry. A reader works for the writers of
 one pool.
 
 Of two pools p, d with m_p, m_d requests/s a chip undivided, and r_p, w_d a chip of readers and writers, whatever their
@@ -164,21 +166,23 @@ def _write(cost: CostModel, of: capacity.Rows) -> tuple[FloatArray, FloatArray, 
     """Requests/s of writers under TPOT, how many they hold, and the TPOT they reach. [n] each"""
     slow = cost.interval[1]
 
-    def quantile(b: FloatArray) -> FloatArray:
-        return np.asarray(b + np.repeat(of.z, len(b) // len(of.z)) * np.sqrt(b))
+    def tpot(at: capacity.Rows, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+        t = cost.seconds(at.layouts, 0.0, b, at.context) * slow
+        fuller = cost.seconds(at.layouts, 0.0, b + at.z * np.sqrt(b), at.context) * slow - t
+        return t + fuller / np.sqrt(1 - capacity.steepness(b, fuller, t, at.z)), t
 
     n, b, some = len(of.read), np.full(len(of.read), HELD[0]), np.zeros(len(of.read), dtype=bool)
     step = (HELD[1] / HELD[0]) ** (1 / POINTS)
     for _ in range(2):
         tried = b[:, None] * step ** np.arange(POINTS + 1)  # [n, POINTS + 1]
-        b_q, at = quantile(tried.ravel()), of.take(np.repeat(np.arange(n), POINTS + 1))
-        t = cost.seconds(at.layouts, 0.0, b_q, at.context) * slow
-        bears = ((np.ceil(b_q) <= at.room) & (t <= at.tpot_s)).reshape(tried.shape)
+        at = of.take(np.repeat(np.arange(n), POINTS + 1))
+        room = capacity.places(tried.ravel(), at.z) <= at.room
+        bears = (room & (tpot(at, tried.ravel())[0] <= at.tpot_s)).reshape(tried.shape)
         last = np.cumprod(bears, axis=1).sum(axis=1) - 1
         some |= last >= 0
         b, step = tried[np.arange(n), np.maximum(last, 0)], step ** (1 / POINTS)
-    rate = np.where(some, b / (of.written * cost.seconds(of.layouts, 0.0, b, of.context) * slow), 0.0)
-    return rate, np.ceil(quantile(b)), cost.seconds(of.layouts, 0.0, quantile(b), of.context) * slow
+    worst, mean = tpot(of, b)
+    return np.where(some, b / (of.written * mean), 0.0), capacity.places(b, of.z), worst
 
 
 def _read(of: capacity.Rows, tau: FloatArray, handing: FloatArray) -> FloatArray:
@@ -189,7 +193,7 @@ def _read(of: capacity.Rows, tau: FloatArray, handing: FloatArray) -> FloatArray
         busy = (low + high) / 2
         late = capacity.late_share(of.read, of.squared, samples, busy / (of.read * tau), tau, of.tpot_s, of.ttft_s)
         low, high = np.where(late <= of.late, busy, low), np.where(late <= of.late, high, busy)
-    return np.where(of.room >= 1, of.lanes * low / (of.read * tau), 0.0)
+    return np.where(of.room >= 1, capacity.CALM * of.lanes * low / (of.read * tau), 0.0)
 
 
 def _recipes(

@@ -7,20 +7,31 @@ Symbols, as in docs/design/plan.md:
     tokens C        prompt tokens an iteration reads at most (chunked prefill); q the share of requests promised; z =
     Φ⁻¹(q)
 
-Each iteration gives every request in flight one token, so by Little's law  λ = b / (E[O] t(b, c))  with c = b E[P] /
-E[O].
+Each iteration gives every request in flight one token. While one is written, b others come, so an iteration meets
+b / E[O] prompts and c = b E[P] / E[O] of their tokens. A prompt is read by one of k = dp pp lanes (a data rank's
+pipeline turn), each 1/k of the replica, and all wait for the slowest.
 
-A prompt is read by one of k = dp pp lanes (a data rank's pipeline turn), each 1/k of the replica.
+Rate. Iterations are of two kinds, and t is no straight line between them. A prompt takes n = max(1, k E[P]/C + 1/2)
+iterations of its lane; φ = max(1 - exp(-n b / (k E[O])), c/C) of a lane's iterations read, c/φ tokens each;
+f = 1 - (1 - φ)^k of the replica's. Mean iteration  t̄ = t(b, 0) + f Δ,  Δ = t(b, c/φ) - t(b, 0);  by Little's law
+λ = b / (E[O] t̄).
 
-TPOT. The number in flight is Poisson-like: b_q = b + z √b (arrivals go to the emptiest lane). While one request lives,
-b/k others arrive in its lane; the prompt tokens they bring vary by a factor 1 + z √((1 + cv²(P)) k / b) around their
-mean, at most C an iteration: c_q. Promise: t(b_q, c_q) ≤ TPOT.
+TPOT. Two things vary between requests. The number in flight, of variance b / (1 - ε) with ε = d ln t(b, 0) /
+d ln b (a fuller replica is slower and so fuller still); and the prompts met: b of them in the mean, fewer for short
+answers (u = E[O] E[1/O] / b is what one of them weighs), and those that waited behind its own, L = λ/k W in the mean.
+Promise: t̄ + u L f Δ + √(β² + γ²) ≤ TPOT with  β = (t(b + z√b, 0) - t(b, 0)) t̄ / (t(b, 0) √(1 - ε)),
+γ = (z + (z² - 1) s / 6) s f Δ (Cornish-Fisher: few prompts are skewed), s² = (1 + cv²) (u + L (1 + L) u²); and never
+more than t(b + z√b, 0) + t(b, C) - t(b, 0).
 
 TTFT. Prompts queue for the reading part of a lane's iterations, one after the other, at τ = k t(b, C) / C seconds a
 token: an M/G/1 queue with service S = τ P, ρ = λ/k E[S], mean wait W = λ/k E[S²] / (2 (1 - ρ)) (Pollaczek-Khinchine)
-and the tail P(wait > x) = ρ exp(-ρ x / W). Promise: E over P of P(wait > TTFT - τ P - t(b, c)) ≤ 1 - q.
+and the tail P(wait > x) = ρ exp(-ρ x / W). Promise: E over P of P(wait > TTFT - τ P - t̄) ≤ 1 - q.
 
-Memory. b_q requests of mean length fit, and one of the 99.9th percentile.
+What is promised is `CALM` of the highest rate so found.
+
+Memory. `places` for requests of mean length fit, and one of the 99.9th percentile.
+
+`benchmarks/capacity_check.py` holds this against a simulation.
 
 It knows one replica; no pool, no demand. Loads are worked out together, one row for each pair of load and layout.
 """
@@ -30,7 +41,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +64,13 @@ STABLE = 0.7
 """The same for a replica that cannot hold its promise at any rate: it still must not fall behind."""
 TTFT_RANGE_S, TTFT_SAYS = (1e-3, 1e5), 0.01
 """Times to first token that are looked among, and the share they are said to."""
+CALM = 0.88
+"""Of the rate that would just do, what is promised: these formulas are that much too hopeful where queues and bursts
+meet (`benchmarks/capacity_check.py`)."""
+STEEPEST = 0.9
+"""Most that ε is taken for: beyond it the number in flight is not near any mean."""
+SPARE = (3.0, 3.0)
+"""Places beyond the promised percentile, in √b and in requests: who waits for a place is late."""
 SAMPLES = 16
 """Prompt lengths the tail of TTFT is averaged over."""
 
@@ -64,12 +82,14 @@ class Load:
     Attributes:
         read: prompt tokens to read, cached ones excluded; its distribution.
         context: mean tokens of cache of a request in flight; longest: of the 99.9th percentile at its end.
+        deep: mean length of the prompt a token to read lies in.
         slo: None for batch work.
     """
 
     read: Distribution
     output: Distribution
     context: float
+    deep: float
     longest: float
     slo: Slo | None
     samples: FloatArray  # a few equally likely lengths to read, the tail of TTFT is averaged over them [SAMPLES]
@@ -88,7 +108,15 @@ def load(prompt: Distribution, output: Distribution, prefix_hit: float, slo: Slo
     at = (np.arange(SAMPLES) * len(read.values)) // SAMPLES
     values = np.array(read.values)
     samples = values[at] if len(values) % SAMPLES else values.reshape(SAMPLES, -1).mean(axis=1)
-    return Load(read, output, context, prompt.quantile(0.999) + output.quantile(0.999), slo, samples)
+    return Load(
+        read,
+        output,
+        context,
+        prompt.squared / prompt.mean,
+        prompt.quantile(0.999) + output.quantile(0.999),
+        slo,
+        samples,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +140,9 @@ class Rows:
     squared: FloatArray  # E[P²]
     variation: FloatArray
     written: FloatArray  # E[O]
+    brief: FloatArray  # E[O] E[1/O]
     context: FloatArray
+    deep: FloatArray  # E[P²] / E[P] of whole prompts: the length of the prompt a token lies in
     z: FloatArray
     ttft_s: FloatArray
     tpot_s: FloatArray
@@ -193,12 +223,23 @@ def rows(cost: CostModel, layouts: Layouts, loads: Sequence[Load]) -> Rows:
         every,
         column([of.read.mean for of in loads]), column([of.read.squared for of in loads]),
         column([of.read.variation for of in loads]), column([of.output.mean for of in loads]),
-        context, column([of.z for of in loads]),
+        column([of.output.mean * fmean(1 / v for v in of.output.values) for of in loads]), context,
+        column([of.deep for of in loads]), column([of.z for of in loads]),
         column([of.slo.ttft_s if of.slo else np.inf for of in loads]),
         column([of.slo.tpot_s if of.slo else np.inf for of in loads]),
         column([1 - of.slo.percentile / 100 if of.slo else 1.0 for of in loads]),
         np.repeat(np.array([of.samples for of in loads]), n, axis=0), room,
     )  # fmt: skip
+
+
+def steepness(b: FloatArray, fuller: FloatArray, t: FloatArray, z: FloatArray) -> FloatArray:
+    """ε, where an iteration of t seconds takes `fuller` longer with z √b more requests in flight."""
+    return np.minimum(fuller * np.sqrt(b) / np.maximum(z, 1e-9) / t, STEEPEST)
+
+
+def places(b: FloatArray, z: FloatArray) -> FloatArray:
+    """Places for requests that hardly ever are all taken, with b in flight in the mean; batch work (z = 0) may wait."""
+    return np.ceil(np.where(z > 0, b + (z + SPARE[0]) * np.sqrt(b) + SPARE[1], b))
 
 
 def _points(cost: CostModel, of: Rows, row: IntArray, b: FloatArray, chunk: FloatArray, *, strict: bool) -> _Points:
@@ -208,31 +249,60 @@ def _points(cost: CostModel, of: Rows, row: IntArray, b: FloatArray, chunk: Floa
     """
     slow = cost.interval[1]
     c = b * (of.read / of.written)[row]
-    b_q = b + of.z[row] * np.sqrt(b)
-    keep = (np.ceil(b_q) <= of.room[row]) & (c <= BUSY * chunk)
-    row, b, chunk, c, b_q = row[keep], b[keep], chunk[keep], c[keep], b_q[keep]
+    keep = (places(b, of.z[row]) <= of.room[row]) & (c <= BUSY * chunk)
+    row, b, chunk, c = row[keep], b[keep], chunk[keep], c[keep]
     at = of.take(row)
-    lanes = at.lanes
-    c_q = np.minimum(chunk, c * (1 + at.z * np.sqrt((1 + at.variation) * lanes / b)))
-    t_q = cost.seconds(at.layouts, c_q, b_q, at.context) * slow
+    none = cost.seconds(at.layouts, 0.0, b, at.context) * slow
     if strict:
-        quick = np.flatnonzero(t_q <= at.tpot_s)
+        quick = np.flatnonzero(none <= at.tpot_s)
         row, at = row[quick], at.take(quick)
-        b, chunk, c, t_q, lanes = (v[quick] for v in (b, chunk, c, t_q, lanes))
-    t = cost.seconds(at.layouts, c, b, at.context) * slow
-    tau = lanes * cost.seconds(at.layouts, chunk, b, at.context) * slow / chunk
+        b, chunk, c, none = (v[quick] for v in (b, chunk, c, none))
+    lanes = at.lanes
+    prompts = np.maximum(1.0, lanes * at.read / chunk + 0.5) * b / (lanes * at.written)  # n b / k E[O]
+    reading = np.maximum(-np.expm1(-prompts), c / chunk)
+    any_reads = 1 - (1 - reading) ** lanes
+    deeper = cost.seconds(at.layouts, 0.0, b, at.deep) * slow  # what is read lies deeper than what is written
+    apiece = cost.seconds(at.layouts, c / reading, b, at.deep) * slow - deeper
+    more = any_reads * apiece
+    t = none + more
+    fuller = cost.seconds(at.layouts, 0.0, b + at.z * np.sqrt(b), at.context) * slow - none
+    whole = none + cost.seconds(at.layouts, chunk, b, at.deep) * slow - deeper
+    tau = lanes * whole / chunk
     rate = b / (at.written * t)
+    held_varies = fuller * t / none / np.sqrt(1 - steepness(b, fuller, none, at.z))
+    of_one = at.brief / b  # what one prompt more adds to f, in parts of it
+    behind = (rate / lanes * tau) ** 2 * at.squared / (2 * (1 - np.minimum(rate / lanes * at.read * tau, 0.999)))
+    spread = np.sqrt((1 + at.variation) * (of_one + behind * (1 + behind) * of_one**2))
+    swing = np.maximum(more, c / chunk * (whole - none))  # several prompts at once may cost more than one by one
+    read_varies = swing * (at.z + np.maximum(at.z**2 - 1, 0) / 6 * spread) * spread
+    t_q = t + np.where(at.z > 0, behind * of_one * swing, 0.0) + np.hypot(held_varies, read_varies)
+    t_q = np.minimum(t_q, np.maximum(fuller + whole, t))
     busy = rate / lanes * at.read * tau
     fits = busy <= BUSY
+    first = none + apiece
     holds = fits & (t_q <= at.tpot_s)
     # The queue is worked out only where the rest of the promise holds.
     some = np.flatnonzero(holds)
     asked = at.take(some)
-    late = late_share(asked.read, asked.squared, asked.samples, (rate / lanes)[some], tau[some], t[some], asked.ttft_s)
+    late = late_share(
+        asked.read, asked.squared, asked.samples, (rate / lanes)[some], tau[some], first[some], asked.ttft_s
+    )
     holds[some] = late <= at.late[some] + 1e-9
     if strict:
         fits = fits & holds
-    return _Points(row, b, chunk, rate, t_q, tau, t, busy, fits, holds, np.maximum(t_q / at.tpot_s, 1.0))
+    return _Points(
+        row,
+        b,
+        chunk,
+        np.where(at.z > 0, CALM, 1.0) * rate,
+        t_q,
+        tau,
+        first,
+        busy,
+        fits,
+        holds,
+        np.maximum(t_q / at.tpot_s, 1.0),
+    )
 
 
 def late_share(

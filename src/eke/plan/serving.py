@@ -193,7 +193,7 @@ def _of_variant(
         quality = None if variant.quality is None else variant.quality.value * answerer.quality
         for i in _largest(got, table.chips):
             tp, pp, dp, ep = (int(column[i]) for column in (table.tp, table.pp, table.dp, table.ep))
-            most = max(1, ceil(got.in_flight[i] + of.z * got.in_flight[i] ** 0.5))
+            most = max(1, int(dynamics.places(got.in_flight[i], np.array(of.z))))
             context = max(of.longest, most * of.context)
             rate = float(got.rate[i]) * (_together(of, most) if "continuous-batching" in without else 1.0)
             yield Recipe(
