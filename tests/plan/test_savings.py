@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from eke.errors import Infeasible, InputError
 from eke.plan import parse, planner, savings
 from eke.plan.distribution import Distribution, constant
 from eke.plan.optimisations import ALL, NAMES
+from eke.plan.recipes import SLIGHT
 from eke.plan.savings import Savings, steps
 
 TINY = (
@@ -43,7 +45,7 @@ def test_every_optimisation_is_told(made: Savings) -> None:
         assert set(o.chips_saved) == ({"h800", "l20"} if o.used else set())
     by_name = {o.name: o for o in made.optimisations}
     assert by_name["prefix-caching"].stock_saved is not None
-    assert by_name["prefix-caching"].stock_saved > 0
+    assert (by_name["prefix-caching"].alone or 0) > 0
     assert by_name["speculative-decoding"].reason == "no acceptance rate is known for these models on this traffic"
     assert by_name["mixed-training"].used, "H800 and L20 are of one vendor"
 
@@ -63,12 +65,13 @@ def test_fair_shares_add_up(made: Savings) -> None:
 def test_less_software_never_frees_chips(counted: savings.Counted, off: set[str], data: st.DataObject) -> None:
     """Whatever else is missing, one optimisation less takes as many chips or more.
 
-    An equal share for every pool is left out: which share is equal depends on the recipes.
+    An equal share for every pool is left out: which share is equal depends on the recipes. Recipes that are better by
+    less than `recipes.SLIGHT` are not kept, so the totals may differ by a fraction of that.
     """
     back = data.draw(st.sampled_from(sorted(off) or ["fp8"]))
     without, having = counted.stock(frozenset(off)), counted.stock(frozenset(off - {back}))
     assert having is not None
-    assert without is None or without >= having * (1 - 1e-4)
+    assert without is None or without >= having * (1 - SLIGHT / 5)
 
 
 def test_chips_saved_are_what_replaces_it() -> None:
@@ -78,7 +81,7 @@ def test_chips_saved_are_what_replaces_it() -> None:
     off = frozenset({"prefix-caching"})
     more = counted.both(off)[1]["h800"]
     assert more is not None
-    pools = [replace(p, nodes=p.nodes * 4, available=more / (p.nodes * 32)) if p.name == "h800" else p
+    pools = [replace(p, nodes=ceil(more / 8), available=1.0) if p.name == "h800" else p
              for p in scenario.fleet.pools]  # fmt: skip
     grown = replace(scenario, fleet=replace(scenario.fleet, pools=tuple(pools)), without=off)
     assert savings.Counted(grown).reached == pytest.approx(counted.reached, rel=0.05)  # whole nodes
