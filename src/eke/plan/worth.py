@@ -7,7 +7,7 @@ demand, the same objective. Power is the chips' own at full load (TDP), times wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -134,19 +134,20 @@ def worth(
     for pool in scenario.fleet.pools:
         say(f"pool {pool.name}")
         holdings.append(_holding(pool, stock, reached, goal.sign, value, overhead))
+    margins = {p.name: _margin(stock, p, reached) for p in scenario.fleet.pools}  # one relaxation: one at a time
     done = 0
 
     def ask(kind: Chip) -> tuple[float, Basis | None]:
         nonlocal done
-        found = _added(scenario, problem, stock, reached, kind)
+        found = _added(scenario, problem, margins, reached, kind)
         done += 1
         say(f"{done} of {len(kinds)} kinds of chip")
         return found
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         adds = dict(zip((k.name for k in kinds), threads.map(ask, kinds), strict=True))
-    beside = max(scenario.fleet.pools, key=lambda p: _margin(stock, p, reached))
-    each = _margin(stock, beside, reached)
+    beside = max(scenario.fleet.pools, key=lambda p: margins[p.name])
+    each = margins[beside.name]
     offers = [
         Offer(k.name, k.vendor, adds[k.name][0], adds[k.name][0] / PER_NODE / each if each > 0 else None, k.tdp,
               adds[k.name][1])
@@ -178,11 +179,13 @@ def planned(pool: Pool) -> float:
     return float(pool.plannable_chips)
 
 
-def _added(scenario: Scenario, problem: Problem, stock: Open, reached: float, kind: Chip) -> tuple[float, Basis | None]:
+def _added(
+    scenario: Scenario, problem: Problem, margins: Mapping[str, float], reached: float, kind: Chip
+) -> tuple[float, Basis | None]:
     """What a node of `kind` adds to the objective, over `NODES` of them; and how well that is known."""
     own = next((p for p in scenario.fleet.pools if p.chip.name == kind.name), None)
     if own is not None and planned(own) > 0:
-        return _margin(stock, own, reached) * PER_NODE, _basis(problem, own.name)
+        return margins[own.name] * PER_NODE, _basis(problem, own.name)
     pool = Pool(f"more {kind.name}", kind, NODES, PER_NODE, kind.scale_out)
     larger = planner.joined(scenario, problem, pool, GROWN)
     basis = _basis(larger, pool.name)
