@@ -6,9 +6,9 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 import yaml
@@ -18,6 +18,7 @@ from rich.table import Table
 
 from eke.errors import InputError
 
+T = TypeVar("T")
 WIDE = 200  # columns where no terminal says how many it has: a file or a pipe should not fold words
 
 talk = Console(stderr=True, highlight=False)
@@ -101,3 +102,11 @@ def draw(chart: Any, output: Drawing) -> None:
         raise InputError(f"{output.value} is not for a terminal", remedy=f"-o {output.value} > {file}")
     sys.stdout.buffer.write(charts.drawn(chart, output.value))
     sys.stdout.buffer.flush()
+
+
+def told(work: Callable[[Callable[[str], None] | None], T]) -> T:
+    """Do it, with a word of progress on a terminal."""
+    if not talk.is_terminal:
+        return work(None)
+    with talk.status("reading the scenario") as status:
+        return work(lambda text: status.update(f"{text} …"))

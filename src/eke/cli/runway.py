@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from eke.cli.output import Format, Output, page, rows_table, talk
+from eke.cli.output import Format, Output, page, rows_table, talk, told
 from eke.cli.output import show as show_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from eke.plan.runway import Levers, Runway
 
 WIDE = 180
@@ -55,9 +53,9 @@ def runway(
     horizon_s = None if horizon is None else units.read("seconds", horizon, "--horizon")
     if levers:
         ask = partial(lengthen.rank, read, samples=samples, seed=seed, horizon_s=horizon_s, chips=chips)
-        print_levers(_told(lambda say: ask(kinds=kind or (), progress=say)), output)
+        print_levers(told(lambda say: ask(kinds=kind or (), progress=say)), output)
         return
-    made = _told(lambda say: make(read, samples=samples, seed=seed, horizon_s=horizon_s, progress=say))
+    made = told(lambda say: make(read, samples=samples, seed=seed, horizon_s=horizon_s, progress=say))
     if chart is not None:
         from eke.charts import write
 
@@ -65,14 +63,6 @@ def runway(
     print_runway(made, output)
     if chart is not None:
         talk.print(f"drew {chart}")
-
-
-def _told(work: Callable[[Callable[[str], None] | None], Any]) -> Any:
-    """Do it, with a word of progress on a terminal."""
-    if not talk.is_terminal:
-        return work(None)
-    with talk.status("reading the scenario") as status:
-        return work(lambda text: status.update(f"{text} …"))
 
 
 def print_runway(made: Runway, output: Format = Format.table) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eke.cli.output import Format, Output, page, rows_table, show, talk
+from eke.cli.output import Format, Output, page, rows_table, show, talk, told
 
 if TYPE_CHECKING:
     from eke.plan.savings import Savings
@@ -32,11 +32,7 @@ def savings(
     from eke.plan import savings as counted
 
     read = load(scenario)
-    if talk.is_terminal:
-        with talk.status("reading the scenario") as status:
-            made = counted.savings(read, progress=lambda text: status.update(f"{text} …"))
-    else:
-        made = counted.savings(read)
+    made = told(lambda say: counted.savings(read, progress=say))
     if chart is not None:
         from eke.charts import write
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eke.cli.output import Format, Output, page, rows_table, show, talk
+from eke.cli.output import Format, Output, page, rows_table, show, talk, told
 
 if TYPE_CHECKING:
     from eke.plan.worth import Worth
@@ -41,14 +41,7 @@ def worth(
     read = load(scenario)
     kinds = None if chips is None else [name.strip() for name in chips.split(",") if name.strip()]
 
-    def ask(say: Any = None) -> Worth:
-        return priced.worth(read, chips=kinds, value=value, overhead=overhead, progress=say)
-
-    if talk.is_terminal:
-        with talk.status("reading the scenario") as status:
-            made = ask(lambda text: status.update(f"{text} …"))
-    else:
-        made = ask()
+    made = told(lambda say: priced.worth(read, chips=kinds, value=value, overhead=overhead, progress=say))
     if chart is not None:
         from eke.charts import write
 
