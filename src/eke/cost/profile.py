@@ -300,7 +300,7 @@ def _judged(
     basis, spread = values["basis"], values["spread"]
     if chip.name in general.get("measured", {}).get(engine, ()):
         basis = "measured"
-    if found is not None and found["chip"] != chip.name:
+    if found is not None and (found["chip"] != chip.name or found.get("borrows")):  # all, or all but a little
         basis, spread = weaker(basis, "modelled"), spread * LENT
     elif basis == "guessed":
         spread *= UNKNOWN
