@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
+from typing import Any
 
+import yaml
 from hypothesis import strategies as st
 
 from eke.figures import BITS
@@ -112,3 +115,95 @@ def scaled(draw: st.DrawFn, text: str) -> str:
         at = draw(st.integers(0, len(parts) // 2 - 1)) * 2 + 1
         parts[at] = str(max(1, int(int(parts[at]) * draw(st.sampled_from([0.01, 0.3, 3, 50, 10_000])))))
     return "".join(parts)
+
+
+CHIPS = ("H800-SXM", "H20-96", "L20", "Ascend-910B2", "Kunlun-P800-OAM", "V100-SXM2-32", "Inferentia2")
+MODELS = ("tiny", "Qwen3-8B", "Qwen3-32B", "Hunyuan-A13B-Instruct", "DeepSeek-V3")
+RATES = ("0/s", "1/d", "1e-9/s", "0.3/s", "7/s", "120/s", "20k/min", "1e7/s")
+LENGTHS = ({"p50": 1}, {"p50": 100, "p99": 300}, {"p50": 1020, "p90": 2735, "p99": 4142}, {"p50": 30_000}, 7)
+SLOTS = (1, 2, 3, 4, 6, 8, 12, 24)
+
+
+@st.composite
+def _odd_pools(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """One to three pools: none, one or millions of nodes, cut down chips, odd nodes, links missing or a trickle."""
+    inline = {"name": "odd", "memory": draw(st.sampled_from(["1 MB", "8 GB", "2 TB"])), "memory_bandwidth": "1 TB/s",
+              "flops": {"bf16": draw(st.sampled_from(["1 GFLOPS", "300 TFLOPS", "900 PFLOPS"]))}}  # fmt: skip
+    pools = []
+    for i in range(draw(st.integers(1, 3))):
+        nodes = draw(st.sampled_from([0, 1, 1, 2, 3, 8, 8, 30, 400, 1_250_000]))
+        chip = draw(st.sampled_from([*CHIPS, *CHIPS, inline]))
+        pool: dict[str, Any] = {"name": f"p{i}", "chip": chip, "nodes": nodes}
+        odd = {
+            "chips_per_node": st.sampled_from([1, 2, 3, 4, 7, 16]),
+            "scale_out": st.sampled_from(["1 kb/s", "25 Gb/s", "400 Gb/s", "9 PB/s"]),
+            "available": st.sampled_from([0, "50%", "97%", 1]),
+            "reserved": st.integers(0, nodes),
+            "power_cap": st.sampled_from(["1 W", "3 kW", "40 kW", "9 MW"]),
+        }
+        for key in draw(st.sets(st.sampled_from(sorted(odd)), max_size=2)):
+            pool[key] = draw(odd[key])
+        pools.append(pool)
+    return pools
+
+
+@st.composite
+def _odd_workloads(draw: st.DrawFn, pools: list[str], slots: int) -> dict[str, Any]:
+    """Something owed: nothing at all, far too much, due at once, or quite usual."""
+    kind = draw(st.sampled_from(["serve", "serve", "train", "batch"]))
+    common: dict[str, Any] = {kind: f"{kind}-{draw(st.integers(0, 10**6))}", "model": draw(st.sampled_from(MODELS))}
+    if draw(st.integers(0, 3)) == 0:
+        common["pools"] = draw(st.lists(st.sampled_from(pools), min_size=1, max_size=2, unique=True))
+    if draw(st.booleans()):
+        common["priority"] = draw(st.sampled_from([0, 1, 1, 2, 1000]))
+    if draw(st.booleans()):
+        common["value"] = draw(st.sampled_from([0.0, 1e-6, 1.0, 1e6]))
+    lengths = {"prompt": draw(st.sampled_from(LENGTHS)), "output": draw(st.sampled_from(LENGTHS[:3]))}
+    if kind == "train":
+        job = {"tokens": draw(st.sampled_from([1, "2B", "15T", "1e18"])), "sequence": draw(st.sampled_from([1, 4096])),
+               "global_batch": draw(st.sampled_from([1, "4M", "1e12"])),
+               "precision": draw(st.sampled_from(["bf16", "bf16", "fp8"]))}  # fmt: skip
+        due = draw(st.sampled_from([None, "1 ms", "30 d", "180 d", "1e6 y"]))
+        return common | job | ({"deadline": due} if due else {})
+    some: dict[str, Any] = {}
+    if draw(st.integers(0, 2)) == 0:
+        some["variants"] = draw(st.lists(st.sampled_from(["bf16", "fp8", "int8", "int4"]), min_size=1, unique=True))
+    if draw(st.integers(0, 2)) == 0:
+        some["min_quality"] = draw(st.sampled_from([0.0, 0.9, 0.97, 1.0]))
+    if kind == "batch":
+        tokens = draw(st.sampled_from([1, "3M", "60B", "1e18"]))
+        return common | some | {"tokens_per_day": tokens, "lengths": lengths}
+    if draw(st.integers(0, 2)) == 0:
+        quality, share = draw(st.sampled_from([0.5, 0.94, 1.2])), draw(st.sampled_from([0, "60%", 1]))
+        some["alternatives"] = [{"model": draw(st.sampled_from(MODELS)), "quality": quality, "share": share}]
+    multipliers = st.lists(st.sampled_from([0.0, 1e-6, 0.3, 1.0, 7.0]), min_size=slots, max_size=slots)
+    profile = draw(st.sampled_from(["flat", "office-day", "evening-peak"]) | multipliers)
+    traffic = {"rate": draw(st.sampled_from(RATES)), "profile": profile, "lengths": lengths,
+               "prefix_hit": draw(st.sampled_from([0, 0.3, 0.99]))}  # fmt: skip
+    slo = {"ttft": draw(st.sampled_from(["1 us", "300 ms", "2 s", "2 s", "1 y"])),
+           "tpot": draw(st.sampled_from(["1 us", "20 ms", "60 ms", "60 ms", "1 y"])),
+           "percentile": draw(st.sampled_from([50, 95, 95, 99.999]))}  # fmt: skip
+    return common | some | {"traffic": traffic, "slo": slo}
+
+
+@st.composite
+def odd_scenarios(draw: st.DrawFn) -> str:
+    """Scenarios of every key with the strangest values it takes, and plain ones; nearly all of them load."""
+    slots = draw(st.sampled_from(SLOTS))
+    pools = draw(_odd_pools())
+    names = [p["name"] for p in pools]
+    speeds = st.sampled_from(["1 b/s", "100 Gb/s", "9 PB/s"])
+    pairs = [list(pair) for pair in combinations(names, 2) if draw(st.booleans())]
+    links = [{"between": pair, "bandwidth": draw(speeds)} for pair in pairs]
+    count = draw(st.integers(1, 4))
+    owed: dict[str, dict[str, Any]] = {}
+    for _ in range(count):
+        w = draw(_odd_workloads(names, slots))
+        owed[str(next(iter(w.values())))] = w
+    off = draw(st.sampled_from([[], [], ["mixed-placement"], ["day-night"], ["prefill-decode-split", "fp8"]]))
+    said = {
+        "format": "eke.scenario/1", "name": "odd", "fleet": {"pools": pools, "links": links},
+        "workloads": list(owed.values()), "slots": slots, "without": off,
+        "objective": draw(st.sampled_from(["train-progress", "fewest-chips", "least-energy", "value"])),
+    }  # fmt: skip
+    return yaml.safe_dump(said, sort_keys=False)

@@ -72,6 +72,14 @@ def read(kind: str, value: object, key: str = "value") -> float:
     return float(match[1].replace(",", "").replace("_", "")) * (units[unit] if unit else 1.0)
 
 
+def bare(value: object) -> float | None:
+    """The number that `value` is, where it has no unit; None where it has one or is no number."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _NUMBER.fullmatch(value) if isinstance(value, str) else None
+    return None if match is None or match[2] else float(match[1].replace(",", "").replace("_", ""))
+
+
 def _scaled(value: float, unit: str, prefixes: str = " kMGTPE") -> str:
     size, power = abs(value), 0
     while size >= 999.5 and power < len(prefixes) - 1:

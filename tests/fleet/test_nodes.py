@@ -26,7 +26,10 @@ def test_columns_are_found_by_name_and_memory_tells_variants(sample: Sample) -> 
     assert _told(done.fleet.pools) == {
         ("east-h20-96", "H20-96", 1, 8), ("east-h20-141", "H20-141", 1, 8), ("west-h20-96", "H20-96", 1, 8),
     }  # fmt: skip
-    assert {p.scale_out for p in done.fleet.pools} == {50e9}
+    assert {p.scale_out for p in done.fleet.pools} == {50e9 / 8}
+    (note,) = done.notes
+    assert "NIC was read as what a whole node has" in note
+    assert "--column scale_out=NIC" in note
     assert (done.nodes, done.without_chips) == (3, 1)
 
 
@@ -77,6 +80,41 @@ def test_a_bandwidth_needs_a_unit_that_is_one() -> None:
     assert "'400 parsecs' is not a bandwidth" in e.value.why
     assert isinstance(e.value, InputError)
     assert not isinstance(e.value, UnitError)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "each"),
+    [
+        ("nic", "25 Gb/s", 25e9 / 8 / 8),
+        ("Network", "25 Gb/s", 25e9 / 8 / 8),
+        ("network bandwidth", "8 x 400 Gb/s", 50e9),
+        ("scale_out", "25 Gb/s", 25e9 / 8),
+        ("nic per gpu", "25 Gb/s", 25e9 / 8),
+    ],
+)
+def test_a_nodes_network_is_shared_by_its_chips(column: str, cell: str, each: float) -> None:
+    """25 Gb/s of a node of eight is 3.1 Gb/s a chip; only a column that says so is a chip's own, and has no note."""
+    done = nodes.read(f"node,gpu,gpus,{column}\na,L20,8,{cell}\nb,L20,8,{cell}\n")
+    (pool,) = done.fleet.pools
+    assert pool.scale_out == pytest.approx(each)
+    assert bool(done.notes) == ("out" not in column and "per" not in column)
+    rows = "\n".join(["node,gpu," + column, *[f"a,L20,{cell}"] * 8])
+    assert nodes.read(rows).fleet.pools[0].scale_out == pytest.approx(each)  # a row a chip
+
+
+def test_a_network_may_be_a_name() -> None:
+    """Words under `network` are pools, not bandwidths."""
+    done = nodes.read("node,gpu,gpus,network\na,L20,8,east\nb,L20,8,west\n")
+    assert {p.name for p in done.fleet.pools} == {"east-l20", "west-l20"}
+    assert done.notes == ()
+
+
+def test_a_bandwidth_without_a_unit_is_refused() -> None:
+    """25 of what? Bytes a second, which nobody means."""
+    with pytest.raises(InputError) as e:
+        nodes.read("gpu,gpus,nic\nL20,8,25\n")
+    assert "'25' has no unit" in e.value.why
+    assert "25 Gb/s" in e.value.remedy
 
 
 def test_unknown_roles_and_columns_are_refused() -> None:

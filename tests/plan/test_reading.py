@@ -165,3 +165,20 @@ def test_any_text_loads_or_is_an_input_error(text: str) -> None:
         parse(text)
     except InputError:
         return
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("deadline: 90 d", "deadline: 90", "workloads[1].deadline: 90 has no unit and was read as 90 s; say 90 d"),
+        ("deadline: 90 d", 'deadline: "180"', "read as 180 s; say 180 d"),
+        ("scale_out: 400 Gb/s", "scale_out: 400", "read as 400 bytes/s; say 400 Gb/s"),
+        ("ttft: 2 s", "ttft: 2000", "read as 2000 s; say 2000 ms"),
+        ("deadline: 90 d", "deadline: 7776000", ""),
+        ("ttft: 2 s", "ttft: 2", ""),
+    ],
+)
+def test_bare_numbers_nobody_means_are_noted(old: str, new: str, said: str) -> None:
+    """A number without a unit is in the base unit; where that is absurd, the plan says how it was read."""
+    notes = parse(SMALL.replace(old, new)).notes
+    assert notes == () if not said else said in notes[0]

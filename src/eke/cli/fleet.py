@@ -73,7 +73,8 @@ def import_nodes(
     """The `fleet:` section of a scenario from a CSV of nodes.
 
     Read are a column of chips (chip, gpu model, model …) and, where there are, their number (gpus, gpu count …; else a
-    row is one chip), node, memory of a chip, pool, and scale-out. Rows that cannot be read are told with their lines,
+    row is one chip), node, memory of a chip, pool, and network: `scale out` is a chip's own, `nic`, `bandwidth` and the
+    like are a node's, shared by its chips. Rows that cannot be read are told with their lines,
     and then nothing is imported.
     """
     from eke.errors import InputError
@@ -87,6 +88,8 @@ def import_nodes(
     talk.print(
         f"{done.nodes:,} nodes, {sum(p.chips for p in done.fleet.pools):,} chips, {done.without_chips:,} rows without"
     )
+    for note in done.notes:
+        talk.print(f"note: {note}", soft_wrap=True)
     if save is None:
         _show_fleet(done.fleet, output)
     else:

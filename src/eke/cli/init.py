@@ -85,7 +85,10 @@ def _fleet(nodes: Path | None, printed: Path | None, count: int, *, asks: bool) 
     if nodes is not None and printed is not None:
         raise InputError("--nodes and --nvidia-smi both say what you own", remedy="give one of them")
     if nodes is not None:
-        return listing.read(_text(nodes), {}, {}).fleet
+        done = listing.read(_text(nodes), {}, {})
+        for note in done.notes:
+            talk.print(f"note: {note}", soft_wrap=True)
+        return done.fleet
     if printed is not None:
         return _printed(_text(printed), count)
     if asks:

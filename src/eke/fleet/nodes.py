@@ -7,7 +7,9 @@ Columns are found by their names, whatever their case (`_`, `-` and blanks are a
     node      node, node name, name, hostname, host, sn, id
     memory    of one chip: gpu memory, vram, chip memory (MiB where no unit is given)
     pool      pool, cluster, network, zone: nodes of other pools are never put together
-    scale out scale out, nic, network bandwidth: per chip, one way
+    scale out scale out, scale out per chip, nic per chip: of one chip, one way
+    nic       nic, nic speed, network bandwidth, bandwidth, or `network` where it holds bandwidths: of a node, one way,
+              and shared by its chips (`8 x 400 Gb/s` is eight of them)
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eke import units
 from eke.errors import InputError, UnknownName
@@ -37,20 +39,26 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "node": ("node", "node name", "name", "hostname", "host", "sn", "id", "ip"),
     "memory": ("gpu memory", "gpu mem", "gpu memory mib", "vram", "vram mib", "chip memory"),
+    "scale_out": ("scale out", "scale out per chip", "scale out per gpu", "nic per chip", "nic per gpu"),
+    "nic": (
+        "nic", "nics", "nic speed", "nic bandwidth", "node bandwidth", "network bandwidth", "network speed",
+        "bandwidth", "network",
+    ),
     "pool": ("pool", "cluster", "network", "zone", "fabric"),
-    "scale_out": ("scale out", "nic", "network bandwidth", "bandwidth"),
 }  # fmt: skip
+BANDWIDTH = re.compile(r"(?:(?P<count>\d+)\s*[x*×]\s*)?(?P<each>\d.*)", re.IGNORECASE)
 SHOWN_LINES = 4
 SHOWN_CAUSES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What came of a list: the fleet, and rows without any chip that were left out."""
+    """What came of a list: the fleet, rows without any chip that were left out, and what was assumed, in sentences."""
 
     fleet: Fleet
     nodes: int
     without_chips: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class _Row:
     count: int
     pool: str
     scale_out: float | None
+    nic: float | None
 
 
 def read(text: str, mapping: Mapping[str, str] | None = None, columns: Mapping[str, str] | None = None) -> Import:
@@ -92,7 +101,15 @@ def read(text: str, mapping: Mapping[str, str] | None = None, columns: Mapping[s
     wrong += _twice(rows) if "count" in places else []
     if wrong:
         raise _all(wrong)
-    return _pools(rows, without)
+    done = _pools(rows, without)
+    if "nic" not in places or not any(row.nic for row in rows):
+        return done
+    name = table[0][1][places["nic"]]
+    note = (
+        f"{name} was read as what a whole node has, shared by its chips; where each chip has as much for itself: "
+        f"--column scale_out={name}"
+    )
+    return replace(done, notes=(note,))
 
 
 def _delimiter(text: str) -> str:
@@ -113,7 +130,7 @@ def _places(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Mappi
             )
         found[role] = heads.index(name.casefold())
     for role, names in COLUMNS.items():
-        fits = _numbers if role == "count" else _words if role == "chip" else _anything
+        fits = FITS.get(role, _anything)
         for name in names:
             if role not in found and name in words and words.index(name) not in found.values():
                 place = words.index(name)
@@ -132,8 +149,17 @@ def _words(cells: Sequence[str]) -> bool:
     return not _numbers(cells)
 
 
+def _bandwidths(cells: Sequence[str]) -> bool:
+    filled = [c for c in cells if c]
+    return sum(BANDWIDTH.fullmatch(c) is not None for c in filled) * 2 > len(filled)
+
+
 def _anything(_cells: Sequence[str]) -> bool:
     return True
+
+
+FITS = {"count": _numbers, "chip": _words, "nic": _bandwidths}
+"""What cells must look like for a column to have a role that its name allows."""
 
 
 def _row(
@@ -150,9 +176,19 @@ def _row(
     if int(count) == 0:
         return None
     chip = known.get(name.casefold()) or _chip(name, at.get("memory", ""))
-    out = at.get("scale_out", "")
-    scale_out = units.read("bytes_per_s", out, "scale out") if out else None
-    return _Row(line, at.get("node", ""), chip, int(count), at.get("pool", ""), scale_out)
+    out, nic = (_bandwidth(at.get(role, ""), role.replace("_", " ")) for role in ("scale_out", "nic"))
+    return _Row(line, at.get("node", ""), chip, int(count), at.get("pool", ""), out, nic)
+
+
+def _bandwidth(text: str, key: str) -> float | None:
+    """Bytes/s of `400 Gb/s` or `8 x 400 Gb/s`; None where nothing is said."""
+    if not text:
+        return None
+    match = BANDWIDTH.fullmatch(text)
+    each = match["each"] if match else text
+    if units.bare(each) is not None:
+        raise InputError(f"{key}: {text!r} has no unit", remedy=f"{text} Gb/s")
+    return int((match and match["count"]) or 1) * units.read("bytes_per_s", each, key)
 
 
 def _chip(name: str, memory: str) -> Chip:
@@ -200,8 +236,13 @@ def _lines(lines: Sequence[int]) -> str:
 
 def _pools(rows: Sequence[_Row], without: int) -> Import:
     chips_of: Counter[tuple[str, str, str, float | None]] = Counter()
-    for n, row in enumerate(rows):  # a node may take several rows: one a chip, or one a kind of chip
-        chips_of[row.pool, row.node or f"#{n}", row.chip.name, row.scale_out] += row.count
+    in_all: Counter[tuple[str, str]] = Counter()
+    of = [(row.pool, row.node or f"#{n}") for n, row in enumerate(rows)]
+    for node, row in zip(of, rows, strict=True):  # a node may take several rows: one a chip, or one a kind of chip
+        in_all[node] += row.count
+    for node, row in zip(of, rows, strict=True):
+        out = row.scale_out or (row.nic / in_all[node] if row.nic else None)
+        chips_of[*node, row.chip.name, out] += row.count
     alike = Counter((pool, chip, count, out) for (pool, _, chip, out), count in chips_of.items())
     sizes = Counter((pool, chip) for pool, chip, _, _ in alike)
     pools, names = [], Counter[str]()

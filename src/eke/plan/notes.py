@@ -21,7 +21,7 @@ NOTABLE = 0.03
 def annotated(plan: Plan, scenario: Scenario, problem: Problem) -> Plan:
     """The plan with its notes."""
     exceptions = _exceptions(plan, problem) if plan.placements else []
-    notes = [*_basis(plan), *_too_long(scenario), *exceptions, *_spare(plan, scenario, problem)]
+    notes = [*scenario.notes, *_basis(plan), *_too_long(scenario), *exceptions, *_spare(plan, scenario, problem)]
     return replace(plan, notes=tuple(notes))
 
 

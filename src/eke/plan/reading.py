@@ -20,7 +20,7 @@ from eke.fleet.chip import Chip
 from eke.fleet.pool import Fleet, Link, Pool
 from eke.models import catalogue as models
 from eke.models.architecture import Architecture
-from eke.plan import mistakes, optimisations, profiles, traces
+from eke.plan import bare, mistakes, optimisations, profiles, traces
 from eke.plan.distribution import Distribution, constant, from_quantiles, too_long
 from eke.plan.scenario import Alternative, Arrival, Batch, Generations, Scenario, Serve, Slo, Traffic, Train, Workload
 from eke.plan.sections import (
@@ -86,7 +86,7 @@ def parse(text: str, path: Path | None = None) -> Scenario:
     scenario = reader.scenario(said)
     if reader.wrong or scenario is None:
         raise mistakes.together(reader.wrong)
-    return replace(scenario, source=text)
+    return replace(scenario, source=text, notes=tuple(bare.remarks(said)))
 
 
 @dataclass

@@ -186,6 +186,7 @@ class Scenario:
         source: the text it was read from.
         slots: equal parts of a day the plan may differ in.
         pinned: what a plan is held to.
+        notes: what was odd about the file, in sentences.
         without: optimisations that may not be used, by their names in `eke.plan.optimisations`.
     """
 
@@ -200,6 +201,7 @@ class Scenario:
     source: str = ""
     without: frozenset[str] = frozenset()
     pinned: tuple[Pin, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def plan(self, *, best_effort: bool = False) -> Plan:
         """Who does what, with its bound and prices."""
