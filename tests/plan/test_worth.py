@@ -33,6 +33,26 @@ def test_more_chips_never_hurt(made: Worth) -> None:
     assert [o.adds for o in made.offers] == sorted((o.adds for o in made.offers), reverse=True)
 
 
+def test_every_number_has_its_interval_and_basis(made: Worth) -> None:
+    """What is told lies in its interval; an interval of the curve for each of its points that holds."""
+    assert made.interval["reached"][0] <= made.reached <= made.interval["reached"][1]
+    for o in made.offers:
+        for name, value in (("adds", o.adds), ("replaces", o.replaces)):
+            if value:
+                assert o.basis in ("measured", "modelled", "guessed")
+                assert o.interval[name][0] < value * (1 + 1e-9)
+                assert value <= o.interval[name][1] * (1 + 1e-9)
+    for h in made.holdings:
+        assert h.basis in ("measured", "modelled", "guessed")
+        for (_, y), span in zip(h.curve, h.interval["curve"], strict=True):
+            assert (span is None) == (y is None)
+            assert y is None or span is None or span[0] <= y <= span[1]
+        for name in ("least", "lost", "power_price", "rent"):
+            value = getattr(h, name)
+            assert (name in h.interval) == (value is not None)
+            assert value is None or h.interval[name][0] <= value <= h.interval[name][1]
+
+
 def test_prices_of_power_and_rent(made: Worth) -> None:
     """A pool is worth its power up to what it adds a day over what it draws a day."""
     for h in made.holdings:
@@ -54,7 +74,9 @@ def test_an_owned_kind_adds_what_a_larger_pool_reaches(made: Worth) -> None:
     most = Open(built, goal.primary, goal.promises).most()
     assert most is not None
     adds = {o.chip: o.adds for o in made.offers}
-    assert made.reached + 8 * adds["H800-SXM"] == pytest.approx(most, rel=0.08)  # shares of a step are set anew there
+    assert made.reached + 8 * adds["H800-SXM"] == pytest.approx(
+        most.value, rel=0.08
+    )  # shares of a step are set anew there
 
 
 def test_bad_questions() -> None:

@@ -12,6 +12,7 @@ from tests.plan.scenarios import SMALL, TOO_MUCH
 
 from eke.errors import InputError, UnknownName
 from eke.plan import Plan, make, parse
+from eke.plan.interval import told
 from eke.plan.known import known
 from eke.plan.runway import make as runway
 from eke.plan.show import amount
@@ -98,7 +99,7 @@ def test_the_numbers_are_the_plans(page: str, facts: Facts) -> None:
     saved = facts.savings
     assert saved is not None
     assert saved.bare is not None
-    assert f"{saved.bare:,.0f} chips of this mix" in page
+    assert f"{told(saved.bare, saved.interval['bare'])} chips of this mix" in page
     assert facts.runway is not None
     assert facts.runway.first_to_run_out in page.replace("&#39;", "'")
 

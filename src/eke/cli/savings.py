@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +38,7 @@ def savings(
         from eke.charts import write
 
         write(counted.waterfall(made), chart)
-    rows = [_flat(o, list(made.quick)) for o in made.to_dict()["optimisations"]]
+    rows = [_flat(o, made.pools) for o in made.to_dict()["optimisations"]]
     if output is Format.table:
         _print(made)
     else:
@@ -46,27 +47,26 @@ def savings(
         talk.print(f"drew {chart}")
 
 
-def _flat(row: dict[str, Any], pools: list[str]) -> dict[str, Any]:
-    saved = row.pop("chips_saved")
-    return {**row, **{f"saved_{pool}": saved.get(pool) for pool in pools}}
+def _flat(row: dict[str, Any], pools: Sequence[str]) -> dict[str, Any]:
+    saved, spans = row.pop("chips_saved"), row.pop("interval")
+    by_pool = {f"saved_{pool}": (saved.get(pool), spans.get("chips_saved", {}).get(pool)) for pool in pools}
+    found = {name: (row.pop(name), spans.get(name)) for name in ("stock_saved", "alone", "fair_share")} | by_pool
+    flat = dict(row)
+    for name, (value, span) in found.items():
+        low, high = span or (None, None)
+        flat |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return flat
 
 
 def _print(made: Savings) -> None:
     from eke.plan.savings import steps
-    from eke.plan.show_savings import counted, reasons, replacing
+    from eke.plan.show_savings import COUNTED, headline, reasons, replacing, waterfall
 
-    page.print(
-        f"[bold]{made.scenario}[/]: {made.chips:,.0f} chips; the same work without these optimisations: "
-        f"{'more than any number' if made.bare is None else f'{made.bare:,.0f}'} of this mix",
-        soft_wrap=True,
-    )
+    page.print(f"[bold]{made.scenario}[/]: {headline(made)}", soft_wrap=True)
     down = steps(made)
     if down:
         most = max(high for _, _, high in down)
-        rows = [
-            {"step": name, "chips": f"{high:,.0f}" if low == 0 else f"-{high - low:,.0f}", "": _bar(low, high, most)}
-            for name, low, high in down
-        ]
+        rows = [row | {"": _bar(low, high, most)} for row, (_, low, high) in zip(waterfall(made), down, strict=True)]
         page.print()
         page.print(rows_table(rows, "Fair shares of what all save"))
     page.print()
@@ -74,7 +74,7 @@ def _print(made: Savings) -> None:
     page.print()
     for said in reasons(made):
         page.print(f"- {said}", soft_wrap=True)
-    page.print(f"[dim]- {counted(made)}[/]", soft_wrap=True)
+    page.print(f"[dim]- {COUNTED}[/]", soft_wrap=True)
 
 
 def _bar(low: float, high: float, most: float) -> str:

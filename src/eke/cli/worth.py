@@ -56,9 +56,9 @@ def worth(
 
 
 def _print(made: Worth) -> None:
-    from eke.plan.show_worth import buying, keeping, useful
+    from eke.plan.show_worth import SURE, buying, keeping, reached, useful
 
-    page.print(f"[bold]{made.scenario}[/]: the stock as it is reaches {made.reached:,.5g} {made.unit}", soft_wrap=True)
+    page.print(f"[bold]{made.scenario}[/]: {reached(made)}", soft_wrap=True)
     page.print()
     page.print(rows_table(keeping(made), "To keep"))
     more = len(useful(made)) - SHOWN
@@ -77,3 +77,4 @@ def _print(made: Worth) -> None:
             "rent.[/]",
             soft_wrap=True,
         )
+    page.print(f"[dim]- {SURE}[/]", soft_wrap=True)

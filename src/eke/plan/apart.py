@@ -72,7 +72,7 @@ _Reading = dict[tuple[Key, float], list[Recipe]]
 
 def recipes(
     workloads: Sequence[Serve], fleet: Fleet, places: Sequence[tuple[Site, tuple[str, ...]]], mixed: Sequence[Recipe],
-    without: frozenset[str] = frozenset(),
+    without: frozenset[str] = frozenset(), seen: serving.Seen | None = None,
 ) -> list[Recipe]:  # fmt: skip
     """Readers and writers of the workloads, of those pairs of pools where dividing may pay.
 
@@ -82,7 +82,9 @@ def recipes(
         places: kinds of place, and the pools of each.
         mixed: recipes that do both.
         without: optimisations that may not be used.
+        seen: answers found before are taken from here, and put here.
     """
+    seen = {} if seen is None else seen
     writers: dict[tuple[Key, str], list[Recipe]] = {}
     readers: dict[tuple[Key, str, float], list[Recipe]] = {}
     links = {(a.name, b.name): link(fleet, a.name, b.name) for a in fleet.pools for b in fleet.pools}
@@ -93,7 +95,13 @@ def recipes(
         site, pools = place
         speeds = sorted({speed for (a, _), speed in links.items() if a in pools})
         asking = _asked(workloads, site, pools, forms, without)
-        return [_halves(site, architecture, asked, speeds) for (architecture, _), asked in asking.items()]
+        found = []
+        for (architecture, _), asked in asking.items():
+            key = ("apart", repr(site), architecture, tuple(asked), tuple(speeds), without & serving.REPRICED)
+            if key not in seen:
+                seen[key] = _halves(site, architecture, asked, speeds, without)
+            found.append(seen[key])
+        return found
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         for (_, pools), found in zip(apt, threads.map(halves, apt), strict=True):
@@ -124,15 +132,16 @@ def _asked(
 
 
 def _halves(
-    site: Site, architecture: Architecture, asked: Sequence[_Asked], speeds: Sequence[float]
+    site: Site, architecture: Architecture, asked: Sequence[_Asked], speeds: Sequence[float], without: frozenset[str]
 ) -> tuple[dict[Key, list[Recipe]], _Reading]:
     """Writers, and readers by the bytes/s a chip of the link to them, of what is asked of one form of model."""
     table = layouts.serving(architecture, site)
-    table = layouts.take(table, np.flatnonzero(table.pp == 1))
+    whole = "expert-parallelism" not in without
+    table = layouts.take(table, np.flatnonzero((table.pp == 1) & (whole | (table.ep == 1))))
     if not len(table.tp):
         return {}, {}
     cost = site.cost(architecture, asked[0].variant, training=False)
-    loads = [serving.load(a.workload, architecture, frozenset()) for a in asked]
+    loads = [serving.load(a.workload, architecture, without) for a in asked]
     rows, chips = capacity.rows(cost, table, loads), np.tile(table.chips, len(loads))
     cache = np.repeat(_cache_bytes(cost, [of.read.mean for of in loads]), len(table.tp))
     write, room, tpot = _write(cost, rows)

@@ -116,25 +116,30 @@ class Aim:
 def aim(built: Program) -> Aim:
     """The objective of a problem, as columns."""
     problem = built.problem
-    n = len(built.lower)
-    sign, promises = 1.0, tuple(w.name for w in problem.workloads)
-    match problem.goal:
-        case "train-progress":
-            primary, unit = built.progress / 1e15, "PFLOP/s of training"
-        case "value":
-            primary, unit = built.value, "value a day"
-            promises = tuple(w.name for w in problem.workloads if w.value is None)
-        case "least-energy":
-            primary, unit, sign = -_watts(built) / 1e3, "kW", -1.0
-        case "fewest-chips":
-            primary, unit, sign = np.zeros(n), "chips set aside", -1.0
-            for pool, column in built.aside.items():
-                primary[column] = -1.0 / problem.per_chip[pool]
+    unit, sign, primary, promises = sought(built)
     chips = sum(n / problem.per_chip[p] for p, n in problem.units.items())
     relaxed = solve.relax(built, primary, built.promised(promises))
     scale = relaxed.value
     tie = TIE * (abs(scale) if scale else 1.0) / max(chips, 1.0)
     return Aim(problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises, relaxed)
+
+
+def sought(built: Program) -> tuple[str, float, FloatArray, tuple[str, ...]]:
+    """Unit, sign, columns and promises of a problem's objective, as in `Aim`; nothing is solved."""
+    problem = built.problem
+    promises = tuple(w.name for w in problem.workloads)
+    match problem.goal:
+        case "train-progress":
+            return "PFLOP/s of training", 1.0, built.progress / 1e15, promises
+        case "value":
+            return "value a day", 1.0, built.value, tuple(w.name for w in problem.workloads if w.value is None)
+        case "least-energy":
+            return "kW", -1.0, -_watts(built) / 1e3, promises
+        case "fewest-chips":
+            primary = np.zeros(len(built.lower))
+            for pool, column in built.aside.items():
+                primary[column] = -1.0 / problem.per_chip[pool]
+            return "chips set aside", -1.0, primary, promises
 
 
 def _watts(built: Program) -> FloatArray:
@@ -161,18 +166,27 @@ def measured(fleet: Fleet) -> Fleet:
     return replace(fleet, pools=tuple(replace(p, chip=calibrate.ensure(p.chip)) for p in fleet.pools))
 
 
-def pose(scenario: Scenario, only: tuple[str, ...] | None = None, *, larger: float = LARGER) -> Problem:
+def pose(
+    scenario: Scenario, only: tuple[str, ...] | None = None, *, larger: float = LARGER,
+    seen: serving.Seen | None = None,
+) -> Problem:  # fmt: skip
     """The problem of a scenario (of the workloads `only`): its recipes asked for.
 
-    Gangs are asked about up to `larger` times their pool's size.
+    Gangs are asked about up to `larger` times their pool's size. `seen` keeps what the cost model said, for scenarios
+    that differ in what they do without.
     """
+    seen = {} if seen is None else seen
     workloads = tuple(w for w in scenario.workloads if only is None or w.name in only)
     places, off = sites(scenario.fleet.pools), scenario.without
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # array work: it runs side by side
-        found = [r for rs in threads.map(lambda at: _recipes(workloads, at[0], at[1], larger, off), places) for r in rs]
-    if not off & {"prefill-decode-split", "mixed-placement"}:
+        found = [
+            r
+            for rs in threads.map(lambda at: _recipes(workloads, at[0], at[1], larger, off, seen=seen), places)
+            for r in rs
+        ]
+    if not off & {"prefill-decode-split", "mixed-placement", "continuous-batching"}:
         serves = [w for w in workloads if isinstance(w, Serve)]
-        found += apart.recipes(serves, scenario.fleet, places, found, off)
+        found += apart.recipes(serves, scenario.fleet, places, found, off, seen)
     have = {r.workload for r in found}
     none = [w for w in workloads if not isinstance(w, Train) and w.name not in have]
     found += [r for site, pools in places for r in _recipes(none, site, pools, larger, off, late=True)] if none else []
@@ -252,6 +266,7 @@ def _recipes(
     without: frozenset[str],
     *,
     late: bool = False,
+    seen: serving.Seen | None = None,
 ) -> list[Recipe]:
     """Recipes of all workloads in pools that are alike; with `late`, ones that break the latency promise."""
     if site.units < 1:
@@ -259,7 +274,7 @@ def _recipes(
     may = {w.name: [p for p in pools if w.pools is None or p in w.pools] for w in workloads}
     grown = replace(site, units=int(site.units * larger))
     asking = [w for w in workloads if may[w.name] and not isinstance(w, Train)]
-    found = serving.recipes(asking, site, late=late, without=without)
+    found = serving.recipes(asking, site, late=late, without=without, seen=seen)
     found += [r for w in workloads if isinstance(w, Train) and may[w.name] for r in gangs.recipes(w, grown)]
     return [replace(r, pool=p) for r in found for p in may[r.workload]]
 

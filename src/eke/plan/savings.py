@@ -27,18 +27,20 @@ from itertools import combinations
 from math import factorial
 from typing import Any
 
-import numpy as np
-
-from eke.cost import Basis, profile
+from eke.cost import Basis
 from eke.errors import Infeasible, InputError
 from eke.plan import planner, program
+from eke.plan.interval import Estimate, Speeds, told, weakest
 from eke.plan.optimisations import ALL, Optimisation
 from eke.plan.program import Problem
-from eke.plan.recipes import Recipe, sites
+from eke.plan.recipes import Recipe
 from eke.plan.scenario import Scenario, Serve, Train
-from eke.plan.stock import GROWN, Open
+from eke.plan.serving import Seen
+from eke.plan.stock import GROWN, Open, lean
 
 FORMAT = "eke.savings/1"
+BARE = "without them"
+"""The first step of the waterfall."""
 SLACK = 1e-6
 """Share of the objective that counting may lose, and of a chip that is none."""
 
@@ -50,6 +52,7 @@ class Saving:
     Attributes:
         used: whether the plan uses it. reason: why not, or why there is no number.
         chips_saved: by pool. stock_saved, alone, fair_share: chips of the stock's own mix.
+        basis: of the least known speed that the row rests on. interval: of each number, 80% by the cost model.
     """
 
     name: str
@@ -61,6 +64,8 @@ class Saving:
     alone: float | None
     fair_share: float | None
     reason: str | None
+    basis: Basis | None
+    interval: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,8 @@ class Savings:
     Attributes:
         chips: owned. needed: chips of the stock's own mix that the demand takes with everything; `bare`: with nothing
             of `shared`, the groups whose savings add up to what lies between.
-        quick: by pool, what is left of a saving if its chips are as fast as the other end of the cost model's 80%
-            interval says; savings are counted on the slow side of it. basis: by pool, how well speeds are known.
+        basis: of the least known speed they rest on. interval: of `bare`, of all that is `saved` and of what is
+            `shared`, 80% by the cost model.
     """
 
     scenario: str
@@ -79,8 +84,9 @@ class Savings:
     needed: float
     bare: float | None
     shared: Mapping[str, float]
-    quick: Mapping[str, float]
-    basis: Mapping[str, Basis]
+    pools: tuple[str, ...]
+    basis: Basis | None
+    interval: Mapping[str, Any]
     optimisations: tuple[Saving, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,6 +122,7 @@ def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None
     alone = {o.name: _less(nothing, found) for o, found in zip(free, single, strict=True)}
     say("sharing out what they save together")
     shared = _shared(free, counted.stock, say) if nothing is not None else {}
+    speeds = Speeds.of(scenario)
     rows = []
     for o in ALL:
         if o.name in scenario.without:
@@ -123,34 +130,57 @@ def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None
         elif not o.planned or o.name in idle:
             rows.append(_none(o, o.why_not or idle[o.name]))
         else:
-            by_pool = {p: _less(least[o.name][p], full[p]) for p in full}
+            saved = _less(stock[o.name], with_all)
             reason = None
             if o.name in fixed:
                 reason = "these promises do not hold without it, on any number of chips"
-            elif not _less(stock[o.name], with_all):
+            elif saved is None or not saved.value:
                 reason = "with everything else, nothing is lost without it"
             rows.append(
-                Saving(
-                    o.name, o.group, o.says, True, by_pool, _less(stock[o.name], with_all), alone.get(o.name),
-                    _part(o, free, shared, stock, with_all, alone), reason,
+                _saving(
+                    o, {p: _less(least[o.name][p], full[p]) for p in full}, saved, alone.get(o.name),
+                    _part(o, free, shared, stock, with_all, alone), reason, speeds,
                 )
             )  # fmt: skip
-    known = {
-        p: profile.find(at.chip, at.engine(training=False)) for at, pools in sites(scenario.fleet.pools) for p in pools
-    }
-    quick = {name: k.interval[0] / k.interval[1] for name, k in known.items()}
-    basis = {name: k.basis for name, k in known.items()}
-    return Savings(scenario.name, counted.chips, with_all, nothing, shared, quick, basis, tuple(rows))
+    total = _less(nothing, with_all)
+    found = {"bare": nothing, "saved": total}
+    return Savings(
+        scenario.name, counted.chips, with_all.value, _number(nothing), {g: e.value for g, e in shared.items()},
+        tuple(full), weakest(with_all.basis, nothing.basis if nothing else None),
+        {name: speeds.interval(e) for name, e in found.items() if e}
+        | {"shared": {g: speeds.interval(e) for g, e in shared.items()}},
+        tuple(rows),
+    )  # fmt: skip
+
+
+def _saving(
+    o: Optimisation, by_pool: Mapping[str, Estimate | None], saved: Estimate | None, alone: Estimate | None,
+    fair: Estimate | None, reason: str | None, speeds: Speeds,
+) -> Saving:  # fmt: skip
+    found = {"stock_saved": saved, "alone": alone, "fair_share": fair}
+    spans: dict[str, Any] = {name: speeds.interval(e) for name, e in found.items() if e}
+    spans["chips_saved"] = {p: speeds.interval(e) for p, e in by_pool.items() if e}
+    basis = weakest(*(e.basis for e in (*found.values(), *by_pool.values()) if e))
+    return Saving(
+        o.name, o.group, o.says, True, {p: _number(e) for p, e in by_pool.items()}, _number(saved), _number(alone),
+        _number(fair), reason, basis, spans,
+    )  # fmt: skip
 
 
 def _none(o: Optimisation, reason: str) -> Saving:
-    return Saving(o.name, o.group, o.says, False, {}, None, None, None, reason)
+    return Saving(o.name, o.group, o.says, False, {}, None, None, None, reason, None, {})
 
 
-def _less(without: float | None, having: float | None) -> float | None:
+def _number(of: Estimate | None) -> float | None:
+    return None if of is None else of.value
+
+
+def _less(without: Estimate | None, having: Estimate | None) -> Estimate | None:
+    """What lies between; what is less than a thousandth of a thousandth is nothing."""
     if without is None or having is None:
         return None
-    return without - having if without - having > SLACK * having else 0.0
+    saved = without - having
+    return saved if saved.value > SLACK * having.value else replace(saved, value=0.0)
 
 
 class Counted:
@@ -161,17 +191,19 @@ class Counted:
         trains = tuple(w.name for w in scenario.workloads if isinstance(w, Train))
         self._others = tuple(w.name for w in scenario.workloads if w.name not in trains)
         self._trained = planner.pose(scenario, only=trains, larger=GROWN).recipes if trains else ()
+        self._seen: Seen = {}
         self._answers: dict[frozenset[str], tuple[Recipe, ...]] = {}
-        self._stock: dict[frozenset[str], float | None] = {}
-        built = program.build(self._problem(frozenset()))
-        goal = planner.aim(built)
-        best = Open(built, goal.primary, goal.promises).most()
+        self._stock: dict[frozenset[str], Estimate | None] = {}
+        built = program.build(lean(self._problem(frozenset())))
+        _, sign, primary, promises = planner.sought(built)
+        best = Open(built, primary, promises).most()
         if best is None:
             raise Infeasible(
                 f"{scenario.name}: not all promises can be kept, so there is no demand to count chips for",
                 remedy="eke plan says what cannot hold together",
             )
         self.reached = best
+        self._floor = best - Estimate(SLACK * abs(best.value)) if sign > 0 else None
         self.chips = sum(n / built.problem.per_chip[p] for p, n in built.problem.units.items())
 
     def idle(self, o: Optimisation) -> str:
@@ -204,14 +236,14 @@ class Counted:
             return "" if any(r.variant == o.name for r in recipes) else "no recipe worth having uses it"
         return "" if self._others else "nothing is served"
 
-    def stock(self, off: frozenset[str]) -> float | None:
+    def stock(self, off: frozenset[str]) -> Estimate | None:
         """Chips of the stock's own mix."""
         if off not in self._stock:
             posed = self._posed(off)
             self._stock[off] = None if posed is None else posed.stock()
         return self._stock[off]
 
-    def both(self, off: frozenset[str]) -> tuple[float | None, dict[str, float | None]]:
+    def both(self, off: frozenset[str]) -> tuple[Estimate | None, dict[str, Estimate | None]]:
         """Chips of the stock's own mix, and of each pool when the others are what is owned."""
         posed, names = self._posed(off), [p.name for p in self._scenario.fleet.pools]
         if posed is None:
@@ -223,24 +255,25 @@ class Counted:
         have = {r.workload for r in problem.recipes}
         if not have.issuperset(self._others):
             return None
-        built = program.build(problem)
-        goal = planner.aim(built)
-        floor = self.reached - SLACK * abs(self.reached) if goal.sign > 0 else -np.inf
-        return Open(built, goal.primary, goal.promises, floor)
+        built = program.build(lean(problem))
+        _, _, primary, promises = planner.sought(built)
+        return Open(built, primary, promises, self._floor)
 
     def _problem(self, off: frozenset[str]) -> Problem:
         priced = frozenset(o.name for o in ALL if o.priced) & off
         if priced not in self._answers:
             scenario = replace(self._scenario, without=self._scenario.without | priced)
-            self._answers[priced] = planner.pose(scenario, only=self._others).recipes if self._others else ()
+            self._answers[priced] = (
+                planner.pose(scenario, only=self._others, seen=self._seen).recipes if self._others else ()
+            )
         scenario = replace(self._scenario, without=self._scenario.without | off)
         recipes = (*self._answers[priced], *self._trained)
         return planner.problem(scenario, scenario.workloads, recipes, GROWN)
 
 
 def _shared(
-    free: Sequence[Optimisation], stock: Callable[[frozenset[str]], float | None], say: Callable[[str], None]
-) -> dict[str, float]:
+    free: Sequence[Optimisation], stock: Callable[[frozenset[str]], Estimate | None], say: Callable[[str], None]
+) -> dict[str, Estimate]:
     """Shapley's value of each group: its mean saving over all orders in which groups may come.
 
     L. S. Shapley, A value for n-person games (1953).
@@ -251,32 +284,33 @@ def _shared(
     names, everything, n = list(groups), frozenset(o.name for o in free), len(groups)
     sets = [frozenset(c) for size in range(n + 1) for c in combinations(names, size)]
 
-    def needed(having: frozenset[str]) -> float | None:
+    def needed(having: frozenset[str]) -> Estimate | None:
         return stock(everything.difference(*(groups[g] for g in having)))
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         found = dict(zip(sets, threads.map(needed, sets), strict=True))
     say("done")
-    shares = dict.fromkeys(names, 0.0)
+    shares = dict.fromkeys(names, Estimate(0.0))
     for having in sets:
         for g in set(names) - having:
             without, beside = found[having], found[having | {g}]
             if without is None or beside is None:
                 return {}
-            shares[g] += (without - beside) * factorial(len(having)) * factorial(n - len(having) - 1) / factorial(n)
+            orders = factorial(len(having)) * factorial(n - len(having) - 1) / factorial(n)
+            shares[g] += (without - beside) * orders
     return shares
 
 
 def _part(
-    o: Optimisation, free: Sequence[Optimisation], shared: Mapping[str, float], stock: Mapping[str, float | None],
-    with_all: float, alone: Mapping[str, float | None],
-) -> float | None:  # fmt: skip
+    o: Optimisation, free: Sequence[Optimisation], shared: Mapping[str, Estimate],
+    stock: Mapping[str, Estimate | None], with_all: Estimate, alone: Mapping[str, Estimate | None],
+) -> Estimate | None:  # fmt: skip
     """A member's part of its group's share."""
     if o.group not in shared or o not in free:
         return None
 
     def says(one: Optimisation) -> float:
-        return (_less(stock[one.name], with_all) or 0.0) + (alone.get(one.name) or 0.0)
+        return (_number(_less(stock[one.name], with_all)) or 0.0) + (_number(alone.get(one.name)) or 0.0)
 
     members = [one for one in free if one.group == o.group]
     total = sum(says(one) for one in members)
@@ -289,7 +323,7 @@ def steps(of: Savings) -> list[tuple[str, float, float]]:
     """
     if of.bare is None or not of.shared:
         return []
-    down, high = [("without them", 0.0, of.bare)], of.bare
+    down, high = [(BARE, 0.0, of.bare)], of.bare
     for group, saved in sorted(of.shared.items(), key=lambda item: -item[1]):
         down.append((group, high - saved, high))
         high -= saved
@@ -310,7 +344,7 @@ def waterfall(of: Savings, *, width: int = 460, step: int = 30) -> Any:
     alt = charts.altair_module()
     values = [
         {"step": name, "low": low, "high": high, "kind": "chips" if low == 0 else "saved",
-         "says": f"{high:,.0f}" if low == 0 else f"-{high - low:,.0f}"}
+         "says": f"{high:,.0f}" if low == 0 else f"-{told(high - low, of.interval['shared'][name])}"}
         for name, low, high in down
     ]  # fmt: skip
     base = alt.Chart(alt.Data(values=values)).encode(

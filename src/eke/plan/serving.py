@@ -5,11 +5,11 @@ It asks the cost model through `capacity`; it knows no pool's size beyond what f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,8 @@ SIXTEEN: tuple[Precision, ...] = ("bf16", "fp16", "fp32")
 LLAMACPP_CHUNKS = (512.0,)
 POOR = 0.4
 """Recipes below this share of the best rate a chip (same workload, place and model) are not worth their simplicity."""
+REPRICED = frozenset({"chunked-prefill", "prefix-caching", "expert-parallelism"})
+"""Optimisations without which the cost model is asked something else."""
 CONTEXT_STEP = 256
 """Cache is given in whole steps of so many tokens."""
 
@@ -99,9 +101,14 @@ def choices(
     return {name: variant for name, variant in may.items() if runs(variant, site)}
 
 
+Seen = dict[Hashable, Any]
+"""What the cost model said before, by what it was asked."""
+
+
 def recipes(
-    workloads: Sequence[Serve | Batch], site: Site, *, late: bool = False, without: frozenset[str] = frozenset()
-) -> list[Recipe]:
+    workloads: Sequence[Serve | Batch], site: Site, *, late: bool = False, without: frozenset[str] = frozenset(),
+    seen: Seen | None = None,
+) -> list[Recipe]:  # fmt: skip
     """Every recipe of the workloads at a site that no other there replaces; `pool` is left open.
 
     Workloads that may be answered by the same form of a model are asked about together.
@@ -111,7 +118,9 @@ def recipes(
         site: where.
         late: recipes that break the latency promise, instead of those that keep it.
         without: optimisations that may not be used.
+        seen: answers of the cost model are taken from here, and put here.
     """
+    seen = {} if seen is None else seen
     asking: dict[tuple[Architecture, str], list[tuple[Serve | Batch, Answerer]]] = {}
     for workload in workloads:
         for answerer in answerers(workload):
@@ -119,7 +128,7 @@ def recipes(
                 asking.setdefault((answerer.architecture, name), []).append((workload, answerer))
     found: dict[str, list[Recipe]] = {w.name: [] for w in workloads}
     for (architecture, name), asked in asking.items():
-        for r in _of_variant(asked, name, _variants(architecture)[name], site, late, without):
+        for r in _of_variant(asked, name, _variants(architecture)[name], site, late, without, seen=seen):
             found[r.workload].append(r)
     return [r for w in workloads for r in _filtered(found[w.name], w.min_quality, _enough(w))]
 
@@ -174,6 +183,7 @@ def _of_variant(
     late: bool,
     without: frozenset[str],
     table: Layouts | None = None,
+    seen: Seen | None = None,
 ) -> Iterator[Recipe]:
     """For each workload and each size, the recipe of the layout that gives most."""
     architecture = asked[0][1].architecture
@@ -184,12 +194,17 @@ def _of_variant(
         return
     cost = site.cost(architecture, variant, training=False)
     loads = [load(workload, architecture, without) for workload, _ in asked]
-    chunks = LLAMACPP_CHUNKS if site.chip.kind == "cpu" else dynamics.CHUNKS
-    if "chunked-prefill" in without:  # a prompt is read whole
-        chunks = (max(of.longest for of in loads),)
-    for (workload, answerer), of, got in zip(
-        asked, loads, dynamics.capacities(cost, table, loads, chunks, late=late), strict=True
-    ):
+    key = (architecture, name, repr(site), late, tuple(asked), without & REPRICED)
+    if seen is None or key not in seen:
+        chunks = LLAMACPP_CHUNKS if site.chip.kind == "cpu" else dynamics.CHUNKS
+        if "chunked-prefill" in without:  # a prompt is read whole
+            chunks = (max(of.longest for of in loads),)
+        answered = list(dynamics.capacities(cost, table, loads, chunks, late=late))
+        if seen is not None:
+            seen[key] = answered
+    else:
+        answered = seen[key]
+    for (workload, answerer), of, got in zip(asked, loads, answered, strict=True):
         quality = None if variant.quality is None else variant.quality.value * answerer.quality
         for i in _largest(got, table.chips):
             tp, pp, dp, ep = (int(column[i]) for column in (table.tp, table.pp, table.dp, table.ep))

@@ -4,18 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
-from eke.plan.savings import Savings
+from eke.plan.interval import Span, across, told
+from eke.plan.savings import BARE, Savings, steps
 
 
 def replacing(of: Savings) -> list[dict[str, Any]]:
-    """A row an optimisation in use: chips that would replace it."""
+    """A row an optimisation in use: chips that would replace it, with their intervals."""
     return [
         {"optimisation": o.name}
-        | {p: _chips(o.chips_saved.get(p)) for p in of.quick}
-        | {"of the mix": _chips(o.stock_saved), "alone": _chips(o.alone), "fair share": _chips(o.fair_share)}
+        | {p: _chips(o.chips_saved.get(p), o.interval["chips_saved"].get(p)) for p in of.pools}
+        | {
+            name: _chips(getattr(o, key), o.interval.get(key))
+            for name, key in (("of the mix", "stock_saved"), ("alone", "alone"), ("fair share", "fair_share"))
+        }
+        | {"basis": o.basis}
         for o in of.optimisations
         if o.used
     ]
+
+
+def waterfall(of: Savings) -> list[dict[str, Any]]:
+    """A row a step from nothing to everything, with the interval of what it saves."""
+    return [
+        {
+            "step": name,
+            "chips": f"{high:,.0f}" if low == 0 else f"-{high - low:,.0f}",
+            "80% of cases": _between(of, name),
+        }
+        for name, low, high in steps(of)
+    ]
+
+
+def headline(of: Savings) -> str:
+    """What all of it saves, in a sentence."""
+    if of.bare is None:
+        return (
+            f"{of.chips:,.0f} chips; the same work without these optimisations: no number of chips of this mix does it"
+        )
+    return (
+        f"{of.chips:,.0f} chips; the same work without these optimisations: {told(of.bare, of.interval['bare'])} of "
+        f"this mix. Saved: {told(of.bare - of.needed, of.interval['saved'])} chips; {of.basis}"
+    )
 
 
 def reasons(of: Savings) -> list[str]:
@@ -23,14 +52,17 @@ def reasons(of: Savings) -> list[str]:
     return [f"{o.name}: {o.reason}." for o in of.optimisations if o.reason]
 
 
-def counted(of: Savings) -> str:
-    """On which side of the predicted speeds it was counted, and what is left of a saving on the other."""
-    sides = ", ".join(f"{pool} {share:.2f} ({of.basis[pool]})" for pool, share in of.quick.items())
-    return (
-        "No number (–): these chips alone cannot replace it. Counted on the slow side of the predicted speeds; on the "
-        f"fast side of their 80% intervals a saving is this share of it: {sides}."
-    )
+COUNTED = (
+    "No number (–): these chips alone cannot replace it. In brackets: where a number lies in 80% of cases, the speed "
+    "of each kind of chip varying by itself in the cost model's interval, to first order; the number stands on the "
+    "slow side of speeds, as plans do. Basis: of the least known speed that a row rests on."
+)
 
 
-def _chips(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
+def _between(of: Savings, step: str) -> str:
+    span = of.interval["bare"] if step == BARE else of.interval["shared"].get(step)
+    return "" if span is None else across(span)
+
+
+def _chips(value: float | None, span: Span | None) -> str:
+    return "–" if value is None else told(round(value), None if span is None else (round(span[0]), round(span[1])))

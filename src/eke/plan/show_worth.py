@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from eke.plan.worth import Holding, Offer, Worth
+from eke.plan.interval import Span, told
+from eke.plan.worth import STEPS, Holding, Offer, Worth
+
+SURE = (
+    "In brackets: where a number lies in 80% of cases, the speed of each kind of chip varying by itself in the cost "
+    "model's interval; the number stands on the slow side of speeds, as plans do. Basis: of the least known speed that "
+    "a row rests on."
+)
 
 
 def keeping(of: Worth) -> list[dict[str, Any]]:
@@ -22,32 +29,47 @@ def useful(of: Worth) -> list[Offer]:
     return [o for o in of.offers if o.adds > 0]
 
 
+def reached(of: Worth) -> str:
+    """What the stock as it is reaches, and how sure that is."""
+    return f"the stock as it is reaches {told(of.reached, of.interval['reached'], 4)} {of.unit}; {of.basis}"
+
+
 def _kept(h: Holding, value: float | None) -> dict[str, Any]:
     row = {
         "pool": h.pool, "chip": h.chip, "chips": f"{h.chips:,.0f}",
-        "without it": "promises break" if h.lost is None else f"-{h.lost:,.4g}",
-        "needed at least": f"{h.least:,.0f}",
-        "one in ten less": _step(h, 0.9), "one in ten more": _step(h, 1.1),
+        "without it": "promises break" if h.lost is None else _without(h.lost, h.interval["lost"]),
+        "needed at least": told(h.least, h.interval["least"]),
+        "one in ten less": _step(h, "less"), "one in ten more": _step(h, "more"),
         "kW": "unknown" if h.kilowatts is None else f"{h.kilowatts:,.0f}",
     }  # fmt: skip
     if value is not None:
-        row |= {"off above, a kWh": _price(h.power_price), "off above, a chip-hour": _price(h.rent)}
-    return row
+        row |= {
+            "off above, a kWh": _price(h.power_price, h, "power_price"),
+            "off above, a chip-hour": _price(h.rent, h, "rent"),
+        }
+    return row | {"basis": h.basis or ""}
 
 
-def _step(h: Holding, times: float) -> str:
+def _without(lost: float, span: Span) -> str:
+    return told(-lost, (-span[1], -span[0]))
+
+
+def _step(h: Holding, name: str) -> str:
     at = {round(chips / h.chips, 6): y for chips, y in h.curve} if h.chips else {}
-    now, then = at.get(1.0), at.get(times)
-    return "promises break" if then is None or now is None else f"{then - now:+,.3g}"
+    now, then = at.get(1.0), at.get(STEPS[name])
+    return "promises break" if then is None or now is None else told(then - now, h.interval[name])
 
 
-def _price(price: float | None) -> str:
-    return "never" if price is None else f"{price:,.3g}"
+def _price(price: float | None, h: Holding, name: str) -> str:
+    return "never" if price is None else told(price, h.interval[name])
 
 
 def _bought(o: Offer, made: Worth) -> dict[str, Any]:
     return {
-        "chip": o.chip, "adds": f"{o.adds:,.4g}", "share": f"{o.adds / made.reached:.3%}" if made.reached else "",
-        f"one is worth, {made.beside}": "" if o.replaces is None else f"{o.replaces:.2f}",
+        "chip": o.chip, "adds": told(o.adds, o.interval.get("adds")),
+        "share": f"{o.adds / made.reached:.3%}" if made.reached else "",
+        f"one is worth, {made.beside}": (
+            "" if o.replaces is None else told(o.replaces, o.interval.get("replaces"), 2)
+        ),
         "W": "unknown" if o.watts is None else f"{o.watts:,.0f}", "basis": o.basis,
     }  # fmt: skip

@@ -20,9 +20,10 @@ from eke.fleet import catalogue
 from eke.fleet.chip import Chip
 from eke.fleet.pool import Pool
 from eke.plan import planner, program
+from eke.plan.interval import Estimate, Span, Speeds, weakest
 from eke.plan.program import Problem
 from eke.plan.scenario import Scenario
-from eke.plan.stock import GROWN, Open
+from eke.plan.stock import GROWN, Open, lean
 
 FORMAT = "eke.worth/1"
 NODES = 16
@@ -30,7 +31,8 @@ NODES = 16
 PER_NODE = 8
 TIMES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 """Sizes of a pool its curve is asked at, beside its own."""
-_ORDER: tuple[Basis, ...] = ("guessed", "modelled", "measured")
+STEPS = {"less": 0.9, "more": 1.1}
+"""Sizes that are told beside what is owned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Offer:
         adds: of the objective, a node, over the first `NODES` (of an owned pool no more than it has).
         replaces: chips of `beside` that one such chip is worth.
         basis: of the weakest recipe that could run on it; None: it can do nothing here.
+        interval: of `adds` and `replaces`, 80% by the cost model.
     """
 
     chip: str
@@ -49,6 +52,7 @@ class Offer:
     replaces: float | None
     watts: float | None
     basis: Basis | None
+    interval: Mapping[str, Span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Holding:
         lost: of the objective without the pool; None: promises break. kilowatts: at full load.
         power_price, rent: currency a kWh, and a chip-hour, from which on the pool is better switched off; None: never
             (promises), or the objective has no price.
+        basis: of the least known speed these rest on. interval: of each, of a tenth of the pool `more` and `less`, and
+            of the curve point by point, 80% by the cost model.
     """
 
     pool: str
@@ -72,6 +78,8 @@ class Holding:
     kilowatts: float | None
     power_price: float | None
     rent: float | None
+    basis: Basis | None
+    interval: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,7 @@ class Worth:
     Attributes:
         reached: of the objective, in `unit`. beside: the owned chip that others are compared with.
         value: currency a day for one `unit` of the objective; None: nobody said.
+        basis: of the least known speed that `reached` rests on. interval: of `reached`, 80% by the cost model.
     """
 
     scenario: str
@@ -90,6 +99,8 @@ class Worth:
     beside: str
     value: float | None
     overhead: float
+    basis: Basis | None
+    interval: Mapping[str, Span]
     offers: tuple[Offer, ...]
     holdings: tuple[Holding, ...]
 
@@ -120,43 +131,38 @@ def worth(
     say("asking about the stock as it is")
     scenario = planner.ready(scenario)
     problem = planner.pose(scenario, larger=GROWN)
-    built = program.build(problem)
-    goal = planner.aim(built)
-    value = 1.0 if goal.name == "value" else value
-    stock = Open(built, goal.primary, goal.promises)
+    built = program.build(lean(problem))
+    unit, sign, primary, promises = planner.sought(built)
+    value = 1.0 if problem.goal == "value" else value
+    stock = Open(built, primary, promises)
     reached = stock.most()
     if reached is None:
         raise Infeasible(
             f"{scenario.name}: not all promises can be kept, so chips have no price yet",
             remedy="eke plan says what cannot hold together, and what would repair it",
         )
+    speeds = Speeds.of(scenario)
     holdings = []
     for pool in scenario.fleet.pools:
         say(f"pool {pool.name}")
-        holdings.append(_holding(pool, stock, reached, goal.sign, value, overhead))
+        holdings.append(_holding(pool, stock, reached, sign, value, overhead, speeds))
     margins = {p.name: _margin(stock, p, reached) for p in scenario.fleet.pools}  # one relaxation: one at a time
+    beside = max(scenario.fleet.pools, key=lambda p: margins[p.name].value)
     done = 0
 
-    def ask(kind: Chip) -> tuple[float, Basis | None]:
+    def ask(kind: Chip) -> Offer:
         nonlocal done
-        found = _added(scenario, problem, margins, reached, kind)
+        found = _offer(scenario, problem, margins, reached, kind, margins[beside.name], speeds)
         done += 1
         say(f"{done} of {len(kinds)} kinds of chip")
         return found
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        adds = dict(zip((k.name for k in kinds), threads.map(ask, kinds), strict=True))
-    beside = max(scenario.fleet.pools, key=lambda p: margins[p.name])
-    each = margins[beside.name]
-    offers = [
-        Offer(k.name, k.vendor, adds[k.name][0], adds[k.name][0] / PER_NODE / each if each > 0 else None, k.tdp,
-              adds[k.name][1])
-        for k in kinds
-    ]  # fmt: skip
-    offers.sort(key=lambda o: -o.adds)
+        offers = sorted(threads.map(ask, kinds), key=lambda o: -o.adds)
+    all_of_it = reached * sign
     return Worth(
-        scenario.name, goal.name, goal.unit, goal.sign * reached, beside.chip.name, value, overhead, tuple(offers),
-        tuple(holdings),
+        scenario.name, problem.goal, unit, all_of_it.value, beside.chip.name, value, overhead, reached.basis,
+        {"reached": speeds.interval(all_of_it)}, tuple(offers), tuple(holdings),
     )  # fmt: skip
 
 
@@ -165,13 +171,13 @@ def _accelerators() -> list[Chip]:
     return [c for c in catalogue.chips().values() if c.kind != "cpu" and {"bf16", "fp16"} & c.flops.keys()]
 
 
-def _margin(stock: Open, pool: Pool, reached: float) -> float:
+def _margin(stock: Open, pool: Pool, reached: Estimate) -> Estimate:
     """What one more chip of an owned pool adds, over as many as a tried kind has, or as the pool has itself."""
     chips = min(NODES * PER_NODE, planned(pool) * (GROWN - 1.0))
     if chips <= 0:
-        return 0.0
+        return Estimate(0.0)
     more = stock.most({pool.name: 1.0 + chips / planned(pool)})
-    return 0.0 if more is None else (more - reached) / chips
+    return Estimate(0.0) if more is None else (more - reached) * (1 / chips)
 
 
 def planned(pool: Pool) -> float:
@@ -179,42 +185,62 @@ def planned(pool: Pool) -> float:
     return float(pool.plannable_chips)
 
 
-def _added(
-    scenario: Scenario, problem: Problem, margins: Mapping[str, float], reached: float, kind: Chip
-) -> tuple[float, Basis | None]:
-    """What a node of `kind` adds to the objective, over `NODES` of them; and how well that is known."""
+def _offer(
+    scenario: Scenario, problem: Problem, margins: Mapping[str, Estimate], reached: Estimate, kind: Chip,
+    each: Estimate, speeds: Speeds,
+) -> Offer:  # fmt: skip
+    """What a node of `kind` adds to the objective, over `NODES` of them; beside what `each` of the best kind does."""
     own = next((p for p in scenario.fleet.pools if p.chip.name == kind.name), None)
     if own is not None and planned(own) > 0:
-        return margins[own.name] * PER_NODE, _basis(problem, own.name)
-    pool = Pool(f"more {kind.name}", kind, NODES, PER_NODE, kind.scale_out)
-    larger = planner.joined(scenario, problem, pool, GROWN)
-    basis = _basis(larger, pool.name)
-    if basis is None:
-        return 0.0, None
-    built = program.build(larger)
-    goal = planner.aim(built)
-    more = Open(built, goal.primary, goal.promises).most()
-    return max((more or reached) - reached, 0.0) / NODES, basis
+        adds, basis = margins[own.name] * PER_NODE, _basis(problem, own.name)
+    else:
+        pool = Pool(f"more {kind.name}", kind, NODES, PER_NODE, kind.scale_out)
+        larger = planner.joined(scenario, problem, pool, GROWN)
+        basis, adds = _basis(larger, pool.name), Estimate(0.0)
+        if basis is not None:
+            built = program.build(lean(larger))
+            _, _, primary, promises = planner.sought(built)
+            more = Open(built, primary, promises).most() or reached
+            adds = (more - reached) * (1 / NODES)
+            speeds = speeds.beside(scenario, pool)
+    if adds.value <= 0:
+        return Offer(kind.name, kind.vendor, 0.0, 0.0 if each.value > 0 else None, kind.tdp, basis, {})
+    interval = {"adds": speeds.interval(adds)}
+    replaces = None
+    if each.value > 0:
+        ratio = adds / (each * PER_NODE)
+        replaces, interval["replaces"] = ratio.value, speeds.interval(ratio)
+    return Offer(kind.name, kind.vendor, adds.value, replaces, kind.tdp, basis, interval)
 
 
 def _basis(problem: Problem, pool: str) -> Basis | None:
-    return min((r.basis for r in problem.recipes if r.pool == pool), key=_ORDER.index, default=None)
+    return weakest(*(r.basis for r in problem.recipes if r.pool == pool))
 
 
-def _holding(pool: Pool, stock: Open, reached: float, sign: float, value: float | None, overhead: float) -> Holding:
+def _holding(
+    pool: Pool, stock: Open, reached: Estimate, sign: float, value: float | None, overhead: float, speeds: Speeds
+) -> Holding:
     chips = planned(pool)
-    found = [(x, stock.most({pool.name: x})) for x in TIMES]
-    curve = tuple((chips * x, None if y is None else sign * y) for x, y in found)
-    others = dict(found)
-    lost = None if others[0.0] is None else reached - others[0.0]
-    least = stock.pool(pool.name) if lost is None else 0.0
+    found = {x: stock.most({pool.name: x}) for x in TIMES}
+    curve = tuple((chips * x, None if y is None else sign * y.value) for x, y in found.items())
+    without = found[0.0]
+    lost = None if without is None else reached - without
+    least = (stock.pool(pool.name) if lost is None else None) or Estimate(0.0)
     watts = pool.chip.tdp
     kilowatts = None if watts is None else chips * watts * overhead / 1e3
-    hour = None if lost is None or value is None else lost * value / 24
+    hour = None if lost is None or value is None else lost * (value / 24)
+    told = {
+        "least": least if least.value > 0 else Estimate(0.0), "lost": lost,
+        "power_price": None if hour is None or not kilowatts else hour * (1 / kilowatts),
+        "rent": None if hour is None or not chips else hour * (1 / chips),
+        **{name: None if (y := found[x]) is None else (y - reached) * sign for name, x in STEPS.items()},
+    }  # fmt: skip
+    number = {name: None if e is None else e.value for name, e in told.items()}
     return Holding(
-        pool.name, pool.chip.name, chips, curve, 0.0 if least is None else max(least, 0.0), lost, kilowatts,
-        None if hour is None or not kilowatts else hour / kilowatts,
-        None if hour is None or not chips else hour / chips,
+        pool.name, pool.chip.name, chips, curve, number["least"] or 0.0, number["lost"], kilowatts,
+        number["power_price"], number["rent"], weakest(*(e.basis for e in (*found.values(), least) if e)),
+        {name: speeds.interval(e) for name, e in told.items() if e}
+        | {"curve": tuple(None if y is None else speeds.interval(y * sign) for y in found.values())},
     )  # fmt: skip
 
 

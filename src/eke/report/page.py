@@ -12,7 +12,6 @@ from markupsafe import Markup
 from eke import __version__
 from eke.plan import show, show_savings, show_why, show_worth
 from eke.plan.runway import tell
-from eke.plan.savings import steps
 from eke.report import pictures, words
 from eke.report.facts import Facts
 from eke.report.sources import figures
@@ -33,7 +32,7 @@ def html(facts: Facts) -> str:
     environment.filters["words"] = lambda key: str(key).replace("_", " ")
     style = files("eke.report").joinpath("style.css").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
-        facts=facts, plan=facts.plan, words=words, show_savings=show_savings, tell=tell,
+        facts=facts, plan=facts.plan, words=words, show_savings=show_savings, show_worth=show_worth, tell=tell,
         charts=pictures.inline(facts), night=pictures.night(),
         style=Markup(style), pools=words.pools(facts), most_pools=POOLS, risks=words.risks(facts), most_risks=RISKS,
         sections=sections(facts), sources=figures(facts), version=__version__,
@@ -52,8 +51,7 @@ def sections(facts: Facts) -> dict[str, Rows]:
         "options": show_why.options(why) if why else [],
         "rules": show_why.ruled(why) if why else [],
         "binds": show_why.binds(why) if why else [],
-        "waterfall": [{"step": n, "chips": f"{high:,.0f}" if low == 0 else f"-{high - low:,.0f}"}
-                      for n, low, high in steps(saved)] if saved else [],
+        "waterfall": show_savings.waterfall(saved) if saved else [],
         "savings": show_savings.replacing(saved) if saved else [],
         "generations": tell.generations(ahead) if ahead else [],
         "suffices": tell.suffices(ahead) if ahead else [],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eke import units
+from eke.plan.interval import across, told
 from eke.plan.plan import Kept, Plan
 from eke.plan.runway import tell
 from eke.plan.scenario import Serve, Train
@@ -90,10 +91,9 @@ def figures(facts: Facts) -> list[Figure]:
         )  # fmt: skip
     s = facts.savings
     if s is not None and s.bare is not None:
-        least = min(s.quick.values())
         found.append(
             Figure("Software saves", f"{s.bare - s.needed:,.0f} chips",
-                   f"of this mix, down to {(s.bare - s.needed) * least:,.0f} if chips are fast; {_weakest(s.basis)}")
+                   f"of this mix; 80% interval: {across(s.interval['saved'])}; {s.basis}")
         )  # fmt: skip
     return found
 
@@ -352,11 +352,9 @@ def saved(facts: Facts) -> str:
         return ""
     if s.bare is None:
         return "Without these optimisations no number of chips of this mix keeps the promises."
-    low, high = min(s.quick.values()), max(s.quick.values())
-    span = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
     return (
-        f"The same work would take {s.bare:,.0f} chips of this mix without these optimisations and takes "
-        f"{s.needed:,.0f} with them. Counted on the slow side; if chips are fast, {span} of each saving is left."
+        f"The same work would take {told(s.bare, s.interval['bare'])} chips of this mix without these optimisations "
+        f"and takes {s.needed:,.0f} with them ({s.basis}; in brackets 80% of cases)."
     )
 
 
