@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.plan.scenarios import SMALL
 
-from eke.plan import difference, make, parse
+from eke.plan import difference, make, parse, recipes
 from eke.plan.gangs import MOVE_S
 from eke.plan.plan import Plan
 
@@ -62,4 +62,4 @@ def test_a_move_is_said(small: Plan) -> None:
     found = difference.between(small, replace(small, placements=moved))
     assert {c.action for c in found.changes} == {"start", "stop"}
     assert any(line.startswith("chat moves from") for line in found.says)
-    assert all(c.seconds and c.seconds > difference.START_S for c in found.changes if c.action == "start")
+    assert all(c.seconds and c.seconds > recipes.START_S for c in found.changes if c.action == "start")

@@ -17,6 +17,7 @@ class Pool:
         available: share of nodes that can be planned on.
         reserved: nodes kept out of the plan.
         power_cap: watts that the chips in use may draw together, each its TDP.
+        storage: bytes/s of weights that a replica that starts reads for each of its chips; None: not said.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Pool:
     available: float = 1.0
     reserved: int = 0
     power_cap: float | None = None
+    storage: float | None = None
 
     @property
     def chips(self) -> int:
@@ -72,6 +74,7 @@ class Fleet:
         rows = sorted(
             (p.name, p.chip.name, p.chip.memory, p.nodes, p.chips_per_node, p.reserved, round(p.available, 6))
             + (() if p.power_cap is None else (p.power_cap,))
+            + (() if p.storage is None else ("storage", p.storage))
             for p in self.pools
         )
         return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]

@@ -29,6 +29,8 @@ def _pool(pool: Pool) -> dict[str, Any]:
         row["reserved"] = pool.reserved
     if pool.power_cap is not None:
         row["power_cap"] = f"{pool.power_cap / 1e3:.12g} kW"
+    if pool.storage is not None:
+        row["storage"] = f"{pool.storage / 1e9:.12g} GB/s"
     return row
 
 

@@ -223,6 +223,7 @@ def _recipes(
                 chunk=int(chunk), context=held,
                 ttft_s=a.workload.slo.ttft_s if part == "prefill" else 0.0,
                 tpot_s=0.0 if tpot is None else float(tpot[i]), part=part, handover_bytes=handover,  # type: ignore[arg-type]
+                start_s=site.start_s(a.answerer.architecture, a.variant, tp * pp * dp),
             )
         )  # fmt: skip
     best = max((r.rate / r.units for r in found), default=0.0)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eke import units
 from eke.cost import FloatArray
-from eke.plan import energy, notes
+from eke.plan import energy, notes, starts
 from eke.plan.plan import Conflict, Kept, Objective, Placement, Plan, PoolUse
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe
 from eke.plan.scenario import Batch, Scenario, Serve, Train, Workload
 from eke.plan.solve import Outcome
+from eke.plan.starts import Starts
 
 if TYPE_CHECKING:
     from eke.plan.planner import Aim
@@ -38,18 +40,19 @@ def plan(
     scenario: Scenario, program: Program, aim: Aim, outcome: Outcome, conflicts: Sequence[Conflict],
     seconds: dict[str, float],
 ) -> Plan:  # fmt: skip
-    """The plan of a solution; without one, the plan that says why."""
-    x = None if outcome.x is None else trim(program, outcome.x)
-    problem = program.problem
+    """The plan of a solution (`trim` it first); without one, the plan that says why."""
+    x, problem = outcome.x, program.problem
     objective = _objective(program, aim, outcome, x)
     rows = [] if x is None else _rows(program, x)
+    started = starts.of(program, np.zeros(len(program.lower)) if x is None else x)
     placements = tuple(p for row in rows for p in _placements(problem, row))
     kept = tuple(
-        _kept(program, w, x, [r for r in rows if r.recipe.workload == w.name], outcome) for w in problem.workloads
+        _starting(problem, w, started, _kept(program, w, x, [r for r in rows if r.recipe.workload == w.name], outcome))
+        for w in problem.workloads
     )
     made = Plan(
         scenario.name, scenario.fleet.digest, not conflicts and x is not None, objective, seconds,
-        _pools(scenario, program, outcome, rows), placements, kept, tuple(conflicts),
+        _pools(scenario, program, outcome, rows, started), placements, kept, tuple(conflicts),
         source=scenario.source,
     )  # fmt: skip
     return notes.annotated(energy.metered(made, scenario), scenario, problem)
@@ -210,7 +213,9 @@ def _objective(program: Program, aim: Aim, outcome: Outcome, x: FloatArray | Non
     return Objective(aim.name, aim.unit, aim.sign * value + 0.0, aim.sign * bound + 0.0, gap)
 
 
-def _pools(scenario: Scenario, program: Program, outcome: Outcome, rows: list[Row]) -> tuple[PoolUse, ...]:
+def _pools(
+    scenario: Scenario, program: Program, outcome: Outcome, rows: list[Row], started: Starts
+) -> tuple[PoolUse, ...]:
     problem, unit = program.problem, PRICES[program.problem.goal][0]
     slots = sum(len(s) for s in problem.slots)
     used = {p.name: np.zeros(slots) for p in scenario.fleet.pools}
@@ -222,6 +227,8 @@ def _pools(scenario: Scenario, program: Program, outcome: Outcome, rows: list[Ro
         PoolUse(
             p.name, p.chip.name, p.chips, tuple(_whole(u) for u in used[p.name].tolist()),
             max(0.0, float(duals[program.aside[p.name]])) * problem.per_chip[p.name] if len(duals) else 0.0, unit,
+            starting_chips=tuple((started.busy[p.name] / problem.per_chip[p.name]).tolist()),
+            late_chips=tuple((started.late[p.name] / problem.per_chip[p.name]).tolist()),
         )
         for p in scenario.fleet.pools
     )  # fmt: skip
@@ -306,6 +313,16 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
         note=_step(w, rows),
         promise=promise(w),
     )
+
+
+def _starting(problem: Problem, w: Workload, started: Starts, kept: Kept) -> Kept:
+    """What is kept, with the replicas that start in a day and what they cost."""
+    if isinstance(w, Train):
+        return kept
+    mine = [(r, int(n.sum())) for r, n in started.recipes if r.workload == w.name and n.any()]
+    hours = sum(n * r.units / problem.per_chip[r.pool] * r.start_s for r, n in mine) / 3600
+    longest = max((r.start_s for r, _ in mine), default=None)
+    return replace(kept, starts_per_day=sum(n for _, n in mine), start_chip_hours=hours, start_s=longest)
 
 
 def _step(w: Train, rows: list[Row]) -> str:

@@ -2,8 +2,9 @@
 solver.
 
 What it asks of a plan: no pool is used beyond its chips in any slot; replicas fill nodes without remainder; what is
-called met is met by the capacity placed; shares of smaller models and the quality of answers keep their limits; each
-training job is one gang at a time; and memory holds what the recipe says, by a count of weights and cache alone.
+called met is met by the capacity placed; what starts for the next slot has chips to start on; shares of smaller models
+and the quality of answers keep their limits; each training job is one gang at a time; and memory holds what the recipe
+says, by a count of weights and cache alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from eke.plan.plan import Placement, Plan
 from eke.plan.scenario import Scenario, Serve, Train
 
 ROUNDING = 1e-6
+ENGINE_START_S, READS = 60.0, 1e9
+"""A replica's start besides its weights, and the bytes/s of weights that each of its chips reads when nobody says."""
+MOVE_S = 180.0
+"""What a gang that changes size loses at every slot, and leaves to others meanwhile."""
 UNKNOWN_LINK = 12.5e9
 """Bytes/s per chip between pools when nobody says: 100 Gb/s."""
 
@@ -32,6 +37,7 @@ def faults(plan: Plan, scenario: Scenario) -> list[str]:
         *_promises(plan, scenario),
         *_gangs(plan),
         *_links(plan, scenario),
+        *_starts(plan, scenario),
     ]
 
 
@@ -41,9 +47,7 @@ def _chips(plan: Plan, scenario: Scenario) -> list[str]:
         used[p.pool, p.slot] += p.chips
     wrong = []
     for pool in scenario.fleet.pools:
-        room: float = pool.plannable_nodes * pool.chips_per_node
-        if pool.power_cap is not None and pool.chip.tdp:
-            room = min(room, pool.power_cap / pool.chip.tdp)
+        room = _room(pool.name, scenario)
         stated = next(u for u in plan.pools if u.name == pool.name).used_chips
         for slot in range(scenario.slots):
             if used[pool.name, slot] > room + ROUNDING:
@@ -53,6 +57,50 @@ def _chips(plan: Plan, scenario: Scenario) -> list[str]:
                     f"{pool.name} in slot {slot}: {stated[slot]:g} chips stated, {used[pool.name, slot]:g} placed"
                 )
     return wrong
+
+
+def _starts(plan: Plan, scenario: Scenario) -> list[str]:
+    """Chips hold what works in a slot and, for as long as a start takes, what starts for the next one."""
+    slots, slot_s = scenario.slots, 86400.0 / scenario.slots
+    replicas: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0] * slots)
+    seconds: dict[tuple[object, ...], float] = {}
+    gangs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0] * slots))
+    for p in plan.placements:
+        if p.kind == "train":
+            gangs[p.workload][p.pool][p.slot] += p.chips
+            continue
+        told = sorted(map(str, p.recipe.items()))
+        key = (p.pool, p.chips_per_replica, p.workload, p.model, p.variant, p.role, *told)
+        replicas[key][p.slot] += p.replicas
+        architecture = _architecture(p, scenario)
+        weights = architecture.parameters * variants(architecture)[p.variant].weight_bits / 8
+        reads = scenario.fleet.pool(p.pool).storage or READS
+        seconds[key] = ENGINE_START_S + weights / (reads * p.chips_per_replica)
+    starting: dict[str, list[float]] = {p.name: [0.0] * slots for p in scenario.fleet.pools}
+    for key, counts in replicas.items():
+        for t in range(slots):
+            more = max(0, counts[(t + 1) % slots] - counts[t])
+            starting[str(key[0])][t] += more * float(str(key[1])) * seconds[key] / slot_s
+    wrong = []
+    for use in plan.pools:
+        moving = [0.0] * slots
+        for of in gangs.values():
+            if any(len(set(chips)) > 1 for chips in of.values()) and use.name in of:
+                moving = [m + chips for m, chips in zip(moving, of[use.name], strict=True)]
+        for t in range(slots):
+            busy, room = starting[use.name][t], _room(use.name, scenario)
+            short = min(busy, max(0.0, use.used_chips[t] - moving[t] * min(1.0, MOVE_S / slot_s) + busy - room))
+            if abs(busy - use.starting_chips[t]) > 1e-3 * max(1.0, busy):
+                wrong.append(f"{use.name} in slot {t}: {use.starting_chips[t]:g} chips start, rather {busy:g}")
+            if short > use.late_chips[t] + 1e-3:
+                wrong.append(f"{use.name} in slot {t}: no room for {short:g} chips that start, and nobody says so")
+    return wrong
+
+
+def _room(pool: str, scenario: Scenario) -> float:
+    of = scenario.fleet.pool(pool)
+    room = float(of.plannable_nodes * of.chips_per_node)
+    return min(room, of.power_cap / of.chip.tdp) if of.power_cap is not None and of.chip.tdp else room
 
 
 def _nodes(plan: Plan, scenario: Scenario) -> list[str]:

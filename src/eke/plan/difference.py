@@ -7,7 +7,7 @@ Where a plan differs through the day, replicas are compared slot by slot; a row 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -19,14 +19,10 @@ from eke.plan import show
 from eke.plan.gangs import MOVE_S
 from eke.plan.plan import Placement, Plan
 from eke.plan.reading import parse
+from eke.plan.recipes import starting
 from eke.plan.scenario import Serve
 
 FORMAT = "eke.diff/1"
-START_S = 60.0
-"""An engine's start besides its weights: processes, graphs, warming up; estimated."""
-WEIGHTS_BYTES_PER_S = 1e9
-"""Weights each chip's host reads from disk or network storage; estimated, a slow SSD."""
-
 Action = Literal["start", "stop", "grow", "shrink", "other hours", "restart"]
 
 
@@ -83,16 +79,17 @@ class Difference:
 
 
 Key = tuple[str, str, str, str, float]
+Ready = Callable[[Placement], float | None]
 
 
 def between(before: Plan, after: Plan) -> Difference:
     """What changes from `before` to `after`."""
     old, new = _by_key(before), _by_key(after)
-    weights = _weights(after)
+    ready = _ready(after)
     found = []
     for key in sorted(old.keys() | new.keys()):
         pair = old.get(key, []), new.get(key, [])
-        change = _gang(*pair) if key[1] == "train" else _change(*pair, before.slots == after.slots, weights)
+        change = _gang(*pair) if key[1] == "train" else _change(*pair, before.slots == after.slots, ready)
         if change:
             found.append(change)
     changes = tuple(found)
@@ -111,7 +108,7 @@ def _recipe(p: Placement) -> str:
     return f"{p.model} {p.variant}, {show.recipe(p)}"
 
 
-def _change(old: list[Placement], new: list[Placement], same_day: bool, weights: dict[str, float]) -> Change | None:
+def _change(old: list[Placement], new: list[Placement], same_day: bool, ready: Ready) -> Change | None:
     """The change of one recipe; None where it stays as it is."""
     p = (new or old)[0]
     was, now = _by_slot(old), _by_slot(new)
@@ -123,8 +120,8 @@ def _change(old: list[Placement], new: list[Placement], same_day: bool, weights:
         else "grow" if most_now > most_was else "shrink" if most_now < most_was else "other hours"
     )  # fmt: skip
     seconds = None
-    if action in ("start", "grow") and (held := weights.get(f"{p.workload} {p.model} {p.variant}")):
-        seconds = START_S + held / (WEIGHTS_BYTES_PER_S * p.chips_per_replica)
+    if action in ("start", "grow"):
+        seconds = ready(p)
     each = p.chips_per_replica
     return Change(
         p.workload, p.kind, p.pool, action, most_was, most_now, most_was * each, most_now * each,
@@ -153,21 +150,28 @@ def _gang(old: list[Placement], new: list[Placement]) -> Change | None:
     )
 
 
-def _weights(plan: Plan) -> dict[str, float]:
-    """Bytes of weights by workload, model and variant; empty where the plan does not say what it was made from."""
+def _ready(plan: Plan) -> Ready:
+    """Seconds until a replica of a placement that starts answers; None where the plan does not say what it was made
+    from.
+    """
     try:
         scenario = parse(plan.source) if plan.source else None
     except EkeError:
         scenario = None
-    found = {}
+    models: dict[tuple[str, str], Architecture] = {}
     for w in scenario.workloads if scenario else ():
-        models: dict[str, Architecture] = {w.model: w.architecture}
-        if isinstance(w, Serve):
-            models |= {a.model: a.architecture for a in w.alternatives}
-        for model, architecture in models.items():
-            for name, variant in variants(architecture).items():
-                found[f"{w.name} {model} {name}"] = architecture.parameters * variant.weight_bits / 8
-    return found
+        models[w.name, w.model] = w.architecture
+        models |= {(w.name, a.model): a.architecture for a in w.alternatives} if isinstance(w, Serve) else {}
+    storage = {p.name: p.storage for p in scenario.fleet.pools} if scenario else {}
+
+    def seconds(p: Placement) -> float | None:
+        architecture = models.get((p.workload, p.model))
+        variant = None if architecture is None else variants(architecture).get(p.variant)
+        if architecture is None or variant is None:
+            return None
+        return starting(architecture, variant, p.chips_per_replica, storage.get(p.pool))
+
+    return seconds
 
 
 def _words(before: Plan, after: Plan, changes: tuple[Change, ...]) -> list[str]:

@@ -217,6 +217,12 @@ class Explainer:
             )
             lines.append(f"A request/s of it gives up so much of {base}, in {unit}: {says}.")
             lines += self._why_elsewhere(ranked[0].pool, [o.pool for o in used]) if ranked else []
+        if kept.starts_per_day:
+            hours, longest = kept.start_chip_hours or 0.0, units.show_seconds(kept.start_s or 0.0)
+            lines.append(
+                f"{kept.starts_per_day} of its replicas start a day, each up to {longest} ahead of the slot that needs "
+                f"it: {hours:,.3g} chip-hours a day."
+            )
         if how := self._tight(w, kept):
             lines.append(f"What binds: {how}.")
         lines += self._runner_up(w, options)

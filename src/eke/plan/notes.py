@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from eke import units
 from eke.plan.distribution import too_long
 from eke.plan.plan import Plan
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
 from eke.plan.scenario import LESS, Scenario, Serve
 
+SHOWN = 5
+"""Workloads named in a line."""
 NOTABLE = 0.03
 """Share of a pool's chips from which an exception is worth a line."""
 
@@ -21,8 +24,8 @@ NOTABLE = 0.03
 def annotated(plan: Plan, scenario: Scenario, problem: Problem) -> Plan:
     """The plan with its notes."""
     exceptions = _exceptions(plan, problem) if plan.placements else []
-    notes = [*scenario.notes, *_basis(plan), *_too_long(scenario), *exceptions, *_spare(plan, scenario, problem)]
-    return replace(plan, notes=tuple(notes))
+    first = [*scenario.notes, *_basis(plan), *_too_long(scenario)]
+    return replace(plan, notes=(*first, *exceptions, *_starts(plan), *_spare(plan, scenario, problem)))
 
 
 def _basis(plan: Plan) -> list[str]:
@@ -132,6 +135,29 @@ def _weak_trains(
     said = f"; {strong} is ahead by {behind:.1f}x in training and in serving by: {', '.join(serves)}" if serves else ""
     on = f"{used[pool]['train']:.0f} chips in the mean"
     return f"{pool} trains {', '.join(jobs)} on {on} although {strong} trains faster{said}."
+
+
+def _starts(plan: Plan) -> list[str]:
+    """Replicas that start as demand comes and goes, what that costs, and whether any is late."""
+    starting = {w.name: w for w in plan.workloads if w.starts_per_day}
+    if not starting:
+        return []
+    many = sum(w.starts_per_day or 0 for w in starting.values())
+    hours = sum(w.start_chip_hours or 0.0 for w in starting.values())
+    most = sorted(starting.items(), key=lambda item: -(item[1].starts_per_day or 0))
+    each = ", ".join(f"{name} {w.starts_per_day}" for name, w in most[:SHOWN])
+    each += f" and {len(most) - SHOWN} more" if len(most) > SHOWN else ""
+    slowest = units.show_seconds(max(w.start_s or 0.0 for w in starting.values()))
+    lines = [
+        f"{many} replicas start a day ({each}), each ahead of the slot that needs it: {hours:,.3g} chip-hours a day, "
+        f"the slowest ready after {slowest}."
+    ]
+    for p in plan.pools:
+        slots = [str(t) for t, late in enumerate(p.late_chips) if late > 0]
+        if slots:
+            at = f"{'slots' if len(slots) > 1 else 'slot'} {', '.join(slots)}"
+            lines.append(f"{p.name}: no chips are free for all that starts at the end of {at}; some of it comes late.")
+    return lines
 
 
 def _spare(plan: Plan, scenario: Scenario, problem: Problem) -> list[str]:

@@ -56,6 +56,8 @@ class PoolUse:
 
     Attributes:
         power_kw: of the chips in use, slot by slot, at their TDP; None: not known.
+        starting_chips: busy with replicas that start for the next slot, in the mean of each slot. late_chips: those
+            of them for which there is no room beside `used_chips`, so that their replicas come late.
     """
 
     name: str
@@ -65,12 +67,18 @@ class PoolUse:
     price: float
     price_unit: str
     power_kw: tuple[float, ...] | None = None
+    starting_chips: tuple[float, ...] = ()
+    late_chips: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """How a workload's promise is kept. Fields that do not fit its kind are None; `promise` is what was promised, in
     words.
+
+    Attributes:
+        starts_per_day: replicas that start because demand comes and goes. start_chip_hours: what they cost a day, in
+            hours of a chip. start_s: the longest start of one.
     """
 
     name: str
@@ -87,6 +95,9 @@ class Kept:
     note: str = ""
     promise: str = ""
     tokens_per_joule: float | None = None
+    starts_per_day: int | None = None
+    start_chip_hours: float | None = None
+    start_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

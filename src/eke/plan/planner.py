@@ -12,7 +12,7 @@ import numpy as np
 
 from eke.cost import FloatArray
 from eke.fleet.pool import Fleet, Pool
-from eke.plan import apart, assemble, branches, effort, gangs, pins, program, reasons, serving, solve, steady
+from eke.plan import apart, assemble, branches, effort, gangs, pins, program, reasons, serving, solve, starts, steady
 from eke.plan.pins import Pin
 from eke.plan.plan import Conflict, Plan
 from eke.plan.program import Problem, Program
@@ -80,7 +80,8 @@ def make(
             goal = aim(built)
             outcome = effort.optimise(built, goal.combined, seconds)
     if outcome.x is not None:
-        outcome = replace(outcome, x=steady.settle(built, goal.primary, outcome.x))
+        x = assemble.trim(built, steady.settle(built, goal.primary, outcome.x))
+        outcome = replace(outcome, x=starts.paid(built, goal.combined, goal.tie, x))
     solved = time.perf_counter()
     took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
     prices = (

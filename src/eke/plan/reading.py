@@ -172,7 +172,7 @@ class _Reader:
             )
         available = p.available if p.available is not None else available_by_default(p.nodes)
         network = p.scale_out or chip.scale_out
-        return Pool(p.name, chip, p.nodes, p.chips_per_node, network, available, p.reserved, p.power_cap)
+        return Pool(p.name, chip, p.nodes, p.chips_per_node, network, available, p.reserved, p.power_cap, p.storage)
 
     def workload(self, value: object, index: int, slots: int, slots_known: bool) -> Workload | None:
         kinds = [k for k in WORKLOADS if isinstance(value, Mapping) and k in value]

@@ -26,6 +26,11 @@ ENGINES: dict[tuple[str, bool], str] = {
 """Engine family by (kind of chip, training); every other chip: vllm to serve, megatron to train."""
 
 
+START_S = 60.0
+"""An engine's start besides its weights: processes, graphs, warming up; estimated."""
+STORAGE = 1e9
+"""Bytes/s of weights read from disk or network storage for each chip, where a pool does not say; estimated, a slow
+SSD."""
 UNKNOWN_LINK = 12.5e9
 """Bytes/s per chip between pools when nobody says: 100 Gb/s."""
 SLIGHT = 0.05
@@ -49,6 +54,7 @@ class Recipe:
         handover_bytes: cache of a mean prompt that goes there.
         joint: of a part of a gang over several pools, the group of pools it may join with; else empty.
         ttft_s, tpot_s: at the workload's percentile and `rate`; 0 for training and batch.
+        start_s: until a replica that starts answers; 0 for training.
     """
 
     workload: str
@@ -79,6 +85,7 @@ class Recipe:
     part: Literal["", "prefill", "decode"] = ""
     to: str = ""
     handover_bytes: float = 0.0
+    start_s: float = 0.0
 
     @property
     def role(self) -> str:
@@ -94,12 +101,14 @@ class Site:
         chip: what is shared out: a core of a CPU, else the chip.
         per_node: units of a node.
         units: units of the largest pool of this kind that can be planned on.
+        storage: bytes/s of weights that one unit reads.
     """
 
     chip: Chip
     per_node: int
     scale_out: float | None
     units: int
+    storage: float = STORAGE
 
     @property
     def domain(self) -> int:
@@ -113,9 +122,20 @@ class Site:
             scale_out=self.scale_out,
         )  # fmt: skip
 
+    def start_s(self, architecture: Architecture, variant: Variant, units: int) -> float:
+        """Seconds until a replica of so many units that starts here answers."""
+        return starting(architecture, variant, units, self.storage)
+
     def engine(self, *, training: bool) -> str:
         """Family of engine that runs here."""
         return ENGINES.get((self.chip.kind, training), "megatron" if training else "vllm")
+
+
+def starting(architecture: Architecture, variant: Variant, parts: float, storage: float | None = None) -> float:
+    """Seconds until a replica that starts answers: its weights read, each of `parts` its share at `storage` bytes/s,
+    and its engine started.
+    """
+    return START_S + architecture.parameters * variant.weight_bits / 8 / ((storage or STORAGE) * parts)
 
 
 def units_per_chip(chip: Chip) -> int:
@@ -138,6 +158,7 @@ def sites(pools: Iterable[Pool]) -> list[tuple[Site, tuple[str, ...]]]:
             pool.chips_per_node * parts,
             pool.scale_out,
             units(pool),
+            (pool.storage or STORAGE) / parts,
         )
         for i, (site, names) in enumerate(alike):
             if replace(site, units=0) == replace(here, units=0):

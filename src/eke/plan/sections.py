@@ -125,6 +125,9 @@ class PoolSection(Section):
     available: Share | None = Field(default=None, examples=["97%"])
     reserved: Count = Field(default=0, examples=[0])
     power_cap: Watts | None = Field(default=None, examples=["120 kW"])
+    storage: Bandwidth | None = Field(
+        default=None, examples=["2 GB/s"], description="weights read for each chip of a replica that starts"
+    )
 
 
 class LinkSection(Section):

@@ -216,6 +216,7 @@ def _of_variant(
                 units=tp * pp * dp, rate=rate, basis=cost.basis, quality=quality, max_batch=most,
                 chunk=int(got.chunk[i]), context=ceil(context / CONTEXT_STEP) * CONTEXT_STEP,
                 ttft_s=float(got.ttft_s[i]), tpot_s=float(got.tpot_s[i]) if of.slo else 0.0, holds=bool(got.holds[i]),
+                start_s=site.start_s(architecture, variant, tp * pp * dp),
             )  # fmt: skip
 
 

@@ -155,7 +155,8 @@ def recipe(p: Placement) -> str:
     if "threads" in r:
         ways = f"{r['threads']} thread{'s' if int(r['threads']) > 1 else ''}"
     tail = f"micro-batch {r['micro_batch']}" if p.kind == "train" else f"batch {r['max_batch']}"
-    return f"{r['engine']} {ways}, {tail}"
+    does = {"prefill": f"reads for {r.get('feeds')}: ", "decode": "writes: "}.get(p.role, "")
+    return f"{does}{r['engine']} {ways}, {tail}"
 
 
 def _capacity(same: Sequence[Placement]) -> str:
@@ -164,11 +165,8 @@ def _capacity(same: Sequence[Placement]) -> str:
         least, most = (units.show_count(f(q.capacity["tokens_per_s"] for q in same)) for f in (min, max))
         return f"{least if least == most else f'{least}–{most}'} tokens/s"
     rate = f"{spread(q.capacity['requests_per_s'] for q in same)}/s"
-    return (
-        rate
-        if p.kind == "batch"
-        else f"{rate}, TTFT {units.show_seconds(p.capacity['ttft_s'])}, TPOT {units.show_seconds(p.capacity['tpot_s'])}"
-    )
+    late = [f"{k[:-2].upper()} {units.show_seconds(p.capacity[k])}" for k in ("ttft_s", "tpot_s") if p.capacity.get(k)]
+    return ", ".join([rate, *late])
 
 
 def promises(plan: Plan) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
     """Replicas of few of the recipes in `x` instead of all of them, if that costs neither objective nor promises."""
     runs, recipes = program.runs, program.problem.recipes
     free = ~np.array([r.kind == "train" for r in recipes], dtype=bool)[runs.recipe]
-    bounds = _held(program, x, runs.at[~free])
+    bounds = held(program, x, runs.at[~free])
     used = np.unique(runs.recipe[free][x[runs.at[free]] > 0.5])
     some = free & np.isin(runs.recipe, used)
     bounds[1][runs.at[free & ~some]] = 0.0
@@ -54,7 +54,7 @@ def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
     return found.x
 
 
-def _held(program: Program, x: FloatArray, fixed: IntArray) -> Bounds:
+def held(program: Program, x: FloatArray, fixed: IntArray) -> Bounds:
     """Bounds that keep the columns `fixed`, what is missing, what is set aside and what runs as they are in `x`."""
     lower, upper = program.lower.copy(), program.upper.copy()
     lower[fixed] = upper[fixed] = x[fixed]

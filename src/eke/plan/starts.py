@@ -1,0 +1,214 @@
+"""Replicas that start during the day, and the chips that are busy with that.
+
+Who works in a slot and not in the one before is started ahead, as in a theatre where the next scene is set up before
+the curtain: in the last minutes of the slot before, on chips that then do nothing else. So a slot's chips must hold its
+own replicas, and those that the next one starts for as much of the slot as a start takes:
+
+    start    Σ_r units_r x[r,t] + Σ_r units_r m_r z[r,·] + Σ_r units_r (T_r / slot) s[r,t] ≤ units of p   each p, t
+             s[r,t] ≥ x[r,t+1] - x[r,t]                                                                   each r, t
+
+T_r is a replica's start; m_r is what a gang that moves keeps of a slot (its chips are free while it moves), 1 for one
+that stays. The program is solved without these rows, so its bound holds with them; then whole replicas are put right
+around the slots that break them, which takes a few chips of thousands. It knows the program; not what anything is
+worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from eke.cost import FloatArray, IntArray
+from eke.plan import solve, steady
+from eke.plan.part import whole
+from eke.plan.program import Bools, Program
+from eke.plan.recipes import Recipe
+
+NEAR_S, FAR_S = 0.3, 2.0
+"""CPU seconds to put right the slots around a shortage, and then the whole day."""
+WASTED = 2e-4
+"""Share of the chips in use that putting right may waste, and a tenth of a chip."""
+CHURN = 10.0
+"""Times its chip-time that a start counts for when a plan is put right: the fewer, the less can go wrong."""
+DEAR = 1e3
+"""Times the largest price in the objective that a chip counts for which what starts does not find."""
+TIGHT = 1e-6
+"""Chips by which rounding may pass a pool's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """What starts in a day of `slots` slots.
+
+    Attributes:
+        recipes: in use, with replicas that start at the end of each slot, for the next one.
+        busy: units of each pool busy starting, in the mean of each slot. late: those that find no room.
+    """
+
+    recipes: tuple[tuple[Recipe, IntArray], ...]
+    busy: Mapping[str, FloatArray]
+    late: Mapping[str, FloatArray]
+
+
+def of(program: Program, x: FloatArray) -> Starts:
+    """What starts in the plan `x`, and where there is no room for it."""
+    problem, runs = program.problem, program.runs
+    class_of = _class_of(program)
+    slots = len(class_of)
+    counts: dict[int, IntArray] = {}
+    used = {pool: np.zeros(slots) for pool in problem.units}
+    for k in np.flatnonzero(x[runs.at] > 0.5).tolist():
+        i, n, slot = int(runs.recipe[k]), round(x[runs.at[k]]), int(runs.slot[k])
+        r, here = problem.recipes[i], (class_of == slot) | (slot < 0)
+        share = program.moving if runs.gang[k] and slot >= 0 else 1.0
+        used[r.pool][here] += n * r.units * share
+        if not runs.gang[k]:
+            counts.setdefault(i, np.zeros(slots, dtype=np.int64))[here] += n
+    busy = {pool: np.zeros(slots) for pool in problem.units}
+    started = []
+    for i, n in counts.items():
+        r, ahead = problem.recipes[i], np.maximum(np.roll(n, -1) - n, 0)
+        busy[r.pool] += ahead * r.units * r.start_s / problem.slot_s
+        started.append((r, ahead))
+    late = {p: np.minimum(np.maximum(used[p] + busy[p] - n, 0.0), busy[p]) for p, n in problem.units.items()}
+    return Starts(tuple(started), busy, {p: np.where(v > TIGHT, v, 0.0) for p, v in late.items()})
+
+
+def _class_of(program: Program) -> IntArray:
+    """Of each slot of the day the class it is in."""
+    slots = program.problem.slots
+    found = np.zeros(sum(len(s) for s in slots), dtype=np.int64)
+    for c, same in enumerate(slots):
+        found[list(same)] = c
+    return found
+
+
+def paid(program: Program, objective: FloatArray, tie: float, x: FloatArray) -> FloatArray:
+    """A plan like `x` whose chips are enough for its starts too, as far as one is found: around each shortage, then
+    over the whole day, and last with other gangs.
+
+    Args:
+        program: what is solved.
+        objective: what is maximised.
+        tie: what a chip costs of it.
+        x: a plan in whole replicas.
+    """
+    late = of(program, x).late
+    if not any(v.any() for v in late.values()):
+        return x
+    began, runs = x, program.runs
+    day = _Day(program, objective, tie, _worth_a_try(program, x))
+    used = np.isin(runs.recipe, runs.recipe[x[runs.at] > 0.5])
+    for k, (now, then) in enumerate(day.pairs.tolist()):
+        for moved in (used & (runs.slot == now), runs.slot == now, (runs.slot == now) | (runs.slot == then)):
+            if day.short(x, k):
+                x = day.better(x, moved & ~runs.gang, NEAR_S)
+    for moved in (~runs.gang, np.ones(len(runs.at), dtype=bool)):
+        if any(day.short(x, k) for k in range(len(day.pairs))):
+            x = day.better(x, moved, FAR_S)
+    still = of(program, x).late
+    return x if sum(v.sum() for v in still.values()) < sum(v.sum() for v in late.values()) else began
+
+
+def _worth_a_try(program: Program, x: FloatArray) -> IntArray:
+    """Recipes in use, and for each workload and pool the one that gives most for its chips."""
+    runs, problem = program.runs, program.problem
+    free = np.unique(runs.recipe[(x[runs.at] > 0.5) & ~runs.gang]).tolist()
+    best: dict[tuple[str, str, str], int] = {}
+    for i, r in enumerate(problem.recipes):
+        key = (r.workload, r.pool, r.model)
+        if r.kind != "train" and not r.part and r.units <= problem.units[r.pool]:
+            other = problem.recipes[best.setdefault(key, i)]
+            if r.rate / r.units > other.rate / other.units:
+                best[key] = i
+    return np.array(sorted({*free, *best.values()}), dtype=np.int64)
+
+
+class _Day:
+    """The program with starts: columns s, and columns late with a price so high that none is wanted."""
+
+    def __init__(self, program: Program, objective: FloatArray, tie: float, tried: IntArray) -> None:
+        problem, runs, base = program.problem, program.runs, whole(program)
+        class_of = _class_of(program)
+        both = np.stack([class_of, np.roll(class_of, -1)], axis=1)
+        pairs, often = np.unique(both, axis=0, return_counts=True)
+        differ = pairs[:, 0] != pairs[:, 1]
+        self.program, self.tie, self.pairs = program, tie, pairs[differ]
+        self._tried = ~runs.gang & np.isin(runs.recipe, tried)
+        self._recipes, self._pools = [problem.recipes[i] for i in tried], list(problem.units)
+        n, m, k = len(base.lower), len(base.row_lower), len(self.pairs)
+        self._x = np.zeros((len(tried), len(problem.weights)), dtype=np.int64)  # columns x[r,t]
+        self._x[np.searchsorted(tried, runs.recipe[self._tried]), runs.slot[self._tried]] = runs.at[self._tried]
+        s = n + np.arange(len(tried) * k).reshape(-1, k)
+        late = n + s.size + np.arange(len(self._pools) * k).reshape(-1, k)
+        ahead = m + np.arange(s.size).reshape(-1, k)  # row: s - x[t+1] + x[t] ≥ 0
+        full = m + s.size + np.arange(late.size).reshape(-1, k)  # row start
+        self._units = np.array([r.units for r in self._recipes], dtype=float)
+        self._share = np.array([r.start_s for r in self._recipes]) / problem.slot_s
+        self._pool = np.array([self._pools.index(r.pool) for r in self._recipes])
+        now, then = self._x[:, self.pairs[:, 0]], self._x[:, self.pairs[:, 1]]
+        here = full[self._pool]
+        gangs = [_gangs(program, full, self._pools, t, column) for column, t in enumerate(self.pairs[:, 0].tolist())]
+        entries = [
+            (ahead, s, np.ones(s.shape)), (ahead, then, -np.ones(s.shape)), (ahead, now, np.ones(s.shape)),
+            (here, s, np.broadcast_to((self._units * self._share)[:, None], s.shape)),
+            (here, now, np.broadcast_to(self._units[:, None], s.shape)), (full, late, -np.ones(late.shape)), *gangs,
+        ]  # fmt: skip
+        rows, columns, values = (np.concatenate([e[i].ravel() for e in entries]) for i in range(3))
+        self._room = np.array([float(problem.units[p]) for p in self._pools])
+        more = s.size + late.size
+        self.rows = replace(
+            base, lower=np.append(base.lower, np.zeros(more)), upper=np.append(base.upper, np.full(more, np.inf)),
+            row_lower=np.concatenate([base.row_lower, np.zeros(s.size), np.full(late.size, -np.inf)]),
+            row_upper=np.concatenate([base.row_upper, np.full(s.size, np.inf), np.repeat(self._room, k)]),
+            rows=np.append(base.rows, rows), columns=np.append(base.columns, columns),
+            entries=np.append(base.entries, values),
+        )  # fmt: skip
+        spared = np.array([problem.spared(r) for r in self._recipes]) * self._share
+        dear = DEAR * (float(np.abs(objective).max(initial=0.0)) + tie)
+        cost = CHURN * tie * np.outer(spared, often[differ] / len(class_of)).ravel()
+        self.objective = np.concatenate([objective, -cost, np.full(late.size, -dear)])
+
+    def more(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Columns s and late of a plan: (recipes, pairs) and (pools, pairs)."""
+        now, then = x[self._x[:, self.pairs[:, 0]]], x[self._x[:, self.pairs[:, 1]]]
+        s = np.maximum(then - now, 0.0)
+        filled = np.concatenate([x, s.ravel(), np.zeros(len(self._pools) * len(self.pairs))])
+        done = np.bincount(self.rows.rows, self.rows.entries * filled[self.rows.columns])
+        busy = done[-len(self._pools) * len(self.pairs) :].reshape(-1, len(self.pairs))
+        return s, np.maximum(busy - self._room[:, None], 0.0)
+
+    def short(self, x: FloatArray, pair: int) -> bool:
+        """Whether what starts between this pair of slots finds too little room."""
+        return bool((self.more(x)[1][:, pair] > TIGHT).any())
+
+    def better(self, x: FloatArray, moved: Bools, seconds: float) -> FloatArray:
+        """The plan with the runs `moved` decided anew; `x` where nothing better is found."""
+        program, runs = self.program, self.program.runs
+        lower, upper = steady.held(program, x, runs.at[~moved | ~(self._tried | runs.gang)])
+        if (moved & runs.gang).any():
+            for column in program.aside.values():
+                upper[column] = program.upper[column]
+        s, late = self.more(x)
+        start = np.concatenate([x, s.ravel(), late.ravel()])
+        rest = len(start) - len(x)
+        bounds = np.append(lower, np.zeros(rest)), np.append(upper, np.full(rest, np.inf))
+        integer = np.append(program.integer, np.zeros(rest, dtype=bool))
+        slack = self.tie * (WASTED * float(program.spared @ x) + 0.1)
+        found = solve.search(
+            self.rows, self.objective, bounds, integer, seconds=seconds, gap=1e-9, slack=slack, start=start
+        )
+        return x if found.x is None or found.value <= self.objective @ start else found.x[: len(x)]
+
+
+def _gangs(
+    program: Program, full: IntArray, pools: list[str], t: int, column: int
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Entries of the gangs of slot class `t` in the rows start of one pair of slots."""
+    runs, recipes = program.runs, program.problem.recipes
+    here = np.flatnonzero(runs.gang & ((runs.slot < 0) | (runs.slot == t)))
+    rows = np.array([full[pools.index(recipes[i].pool), column] for i in runs.recipe[here]], dtype=np.int64)
+    kept = np.where(runs.slot[here] < 0, 1.0, program.moving)
+    return rows, runs.at[here], kept * np.array([float(recipes[i].units) for i in runs.recipe[here]])
