@@ -139,6 +139,7 @@ def _odd_pools(draw: st.DrawFn) -> list[dict[str, Any]]:
             "scale_out": st.sampled_from(["1 kb/s", "25 Gb/s", "400 Gb/s", "9 PB/s"]),
             "available": st.sampled_from([0, "50%", "97%", 1]),
             "reserved": st.integers(0, nodes),
+            "storage": st.sampled_from(["1 kB/s", "2 GB/s"]),
             "power_cap": st.sampled_from(["1 W", "3 kW", "40 kW", "9 MW"]),
         }
         for key in draw(st.sets(st.sampled_from(sorted(odd)), max_size=2)):
@@ -183,6 +184,8 @@ def _odd_workloads(draw: st.DrawFn, pools: list[str], slots: int) -> dict[str, A
     slo = {"ttft": draw(st.sampled_from(["1 us", "300 ms", "2 s", "2 s", "1 y"])),
            "tpot": draw(st.sampled_from(["1 us", "20 ms", "60 ms", "60 ms", "1 y"])),
            "percentile": draw(st.sampled_from([50, 95, 95, 99.999]))}  # fmt: skip
+    if draw(st.integers(0, 3)) == 0:
+        some["survives"] = draw(st.sampled_from([1, "1 node", 2, 100]))
     return common | some | {"traffic": traffic, "slo": slo}
 
 

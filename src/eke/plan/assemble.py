@@ -197,6 +197,8 @@ def settings(r: Recipe, cpu: bool) -> dict[str, Any]:
         told |= {"max_batch": r.max_batch, "chunked_prefill": r.chunk, "context": r.context}
         if r.part == "prefill":
             told |= {"feeds": r.to, "handover_bytes": round(r.handover_bytes)}
+        if r.spread:
+            told |= {"per_node": 1}
     return told | ({"threads": r.units} if cpu else {})
 
 
@@ -347,7 +349,8 @@ def promise(w: Workload) -> str:
     """What is promised, in words: `p95 TTFT 1 s, TPOT 50 ms`."""
     if isinstance(w, Serve):
         ttft, tpot = units.show_seconds(w.slo.ttft_s), units.show_seconds(w.slo.tpot_s)
-        return f"p{w.slo.percentile:g} TTFT {ttft}, TPOT {tpot}"
+        down = "" if not w.survives else f", {w.survives} node{'s' if w.survives > 1 else ''} down"
+        return f"p{w.slo.percentile:g} TTFT {ttft}, TPOT {tpot}{down}"
     if isinstance(w, Batch):
         return f"{units.show_count(w.tokens_per_day)} tokens a day"
     within = f" in {units.show_seconds(w.deadline_s)}" if w.deadline_s else ""

@@ -2,9 +2,9 @@
 solver.
 
 What it asks of a plan: no pool is used beyond its chips in any slot; replicas fill nodes without remainder; what is
-called met is met by the capacity placed; what starts for the next slot has chips to start on; shares of smaller models
-and the quality of answers keep their limits; each training job is one gang at a time; and memory holds what the recipe
-says, by a count of weights and cache alone.
+called met is met by the capacity placed, also with as many nodes down as it survives; what starts for the next slot has
+chips to start on; shares of smaller models and the quality of answers keep their limits; each training job is one gang
+at a time; and memory holds what the recipe says, by a count of weights and cache alone.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def faults(plan: Plan, scenario: Scenario) -> list[str]:
         *_gangs(plan),
         *_links(plan, scenario),
         *_starts(plan, scenario),
+        *_packed(plan, scenario),
     ]
 
 
@@ -152,7 +153,7 @@ def _promises(plan: Plan, scenario: Scenario) -> list[str]:
         if w.pools is not None and any(p.pool not in w.pools for p in mine):
             wrong.append(f"{w.name} stands in a pool it may not use")
         if isinstance(w, Serve):
-            wrong += _serve(w, mine, scenario.slots, met)
+            wrong += _serve(w, mine, scenario, met)
             continue
         name = "tokens_per_s" if isinstance(w, Train) else "requests_per_s"
         mean = sum(p.capacity[name] for p in mine) / scenario.slots
@@ -162,9 +163,9 @@ def _promises(plan: Plan, scenario: Scenario) -> list[str]:
     return wrong
 
 
-def _serve(w: Serve, mine: list[Placement], slots: int, met: bool) -> list[str]:
+def _serve(w: Serve, mine: list[Placement], scenario: Scenario, met: bool) -> list[str]:
     wrong = []
-    for slot in range(slots):
+    for slot in range(scenario.slots):
         here, rate = [p for p in mine if p.slot == slot], w.traffic.rate_per_s * w.traffic.profile[slot]
         capacity = sum(p.capacity["requests_per_s"] for p in here if p.role == "mixed") + _divided(here)
         if not rate:
@@ -178,6 +179,63 @@ def _serve(w: Serve, mine: list[Placement], slots: int, met: bool) -> list[str]:
         ):
             wrong.append(f"{w.name} in slot {slot}: called met by a recipe that is late")
         wrong += _quality(w, here, slot)
+        if met and w.survives:
+            wrong += _survives(w, here, slot, rate, scenario)
+    return wrong
+
+
+def _survives(w: Serve, here: list[Placement], slot: int, rate: float, scenario: Scenario) -> list[str]:
+    """Each model's answers keep their share of the requests without what the worst nodes hold, however they are
+    packed; of each precision apart, where some answers are below the quality floor.
+    """
+    wrong, below = [], any(p.quality is not None and p.quality < w.min_quality for p in here)
+    for form in {(p.model, p.quality if below else None) for p in here}:
+        mine = [p for p in here if (p.model, p.quality if below else None) == form]
+        worst = max(_lost([p for p in mine if p.pool == pool], scenario) for pool in {p.pool for p in mine})
+        left = sum(p.capacity["requests_per_s"] for p in mine) - w.survives * worst
+        asked = sum(p.share for p in mine) * rate
+        if left < asked * (1 - 1e-4):
+            nodes = f"{w.survives} node{'s' if w.survives > 1 else ''}"
+            wrong.append(f"{w.name} in slot {slot}: {left:g} of {asked:g} requests/s left with {nodes} down")
+    return wrong
+
+
+def _lost(mine: list[Placement], scenario: Scenario) -> float:
+    """The most requests/s that one node of a pool can hold of these placements: a knapsack of its chips."""
+    node = scenario.fleet.pool(mine[0].pool).chips_per_node
+    step = min(p.chips_per_replica for p in mine)
+    best = [0.0] * (round(node / step) + 1)
+    across = 0.0
+    for p in mine:
+        each, size = p.capacity["requests_per_s"] / p.replicas, round(p.chips_per_replica / step)
+        if p.chips_per_replica > node:
+            across = max(across, each)
+            continue
+        for _ in range(min(p.replicas, 1 if p.recipe.get("per_node") == 1 else len(best))):
+            best = [max(b, best[i - size] + each) if i >= size else b for i, b in enumerate(best)]
+    return max(across, *best)
+
+
+def _packed(plan: Plan, scenario: Scenario) -> list[str]:
+    """Replicas that must not share a node fit their pool's nodes beside everything else: the largest first, each on
+    the fullest node that has room.
+    """
+    wrong = []
+    for pool, slot in {(p.pool, p.slot) for p in plan.placements if p.recipe.get("per_node") == 1}:
+        of, here = scenario.fleet.pool(pool), [p for p in plan.placements if (p.pool, p.slot) == (pool, slot)]
+        free = [float(of.chips_per_node)] * of.plannable_nodes
+        for p in sorted(here, key=lambda p: (-p.chips_per_replica, p.recipe.get("per_node") == 1)):
+            alone, left = p.recipe.get("per_node") == 1, p.replicas
+            if p.chips_per_replica > of.chips_per_node or p.kind == "train":
+                left = 0  # whole nodes, or what is left of them
+                taken = round(p.chips / of.chips_per_node + 0.499)
+                free = sorted(free)[: len(free) - taken] if taken else free
+            for i in sorted(range(len(free)), key=lambda i: free[i]):
+                fits = min(left, 1 if alone else left, int((free[i] + ROUNDING) // p.chips_per_replica))
+                free[i] -= fits * p.chips_per_replica
+                left -= fits
+            if left:
+                wrong.append(f"{pool} in slot {slot}: {left} replicas of {p.workload} find no node")
     return wrong
 
 

@@ -217,6 +217,14 @@ class Explainer:
             )
             lines.append(f"A request/s of it gives up so much of {base}, in {unit}: {says}.")
             lines += self._why_elsewhere(ranked[0].pool, [o.pool for o in used]) if ranked else []
+        if isinstance(w, Serve) and w.survives and kept.met:
+            many = "any node" if w.survives == 1 else f"any {w.survives} nodes"
+            peak = max(range(self.plan.slots), key=lambda t: (kept.demand_rps or (0.0,))[t])
+            capacity = sum(p.capacity["requests_per_s"] for p in self.priced.placed(w.name) if p.slot == peak)
+            lines.append(
+                f"It holds with {many} down, whichever: at its peak {capacity:,.4g} requests/s stand for "
+                f"{max(w.traffic.rates):,.4g}."
+            )
         if kept.starts_per_day:
             hours, longest = kept.start_chip_hours or 0.0, units.show_seconds(kept.start_s or 0.0)
             lines.append(

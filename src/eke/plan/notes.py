@@ -14,6 +14,7 @@ from eke.plan.plan import Plan
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
 from eke.plan.scenario import LESS, Scenario, Serve
+from eke.plan.show import spread
 
 SHOWN = 5
 """Workloads named in a line."""
@@ -25,7 +26,9 @@ def annotated(plan: Plan, scenario: Scenario, problem: Problem) -> Plan:
     """The plan with its notes."""
     exceptions = _exceptions(plan, problem) if plan.placements else []
     first = [*scenario.notes, *_basis(plan), *_too_long(scenario)]
-    return replace(plan, notes=(*first, *exceptions, *_starts(plan), *_spare(plan, scenario, problem)))
+    return replace(
+        plan, notes=(*first, *exceptions, *_survives(plan, scenario), *_starts(plan), *_spare(plan, scenario, problem))
+    )
 
 
 def _basis(plan: Plan) -> list[str]:
@@ -135,6 +138,21 @@ def _weak_trains(
     said = f"; {strong} is ahead by {behind:.1f}x in training and in serving by: {', '.join(serves)}" if serves else ""
     on = f"{used[pool]['train']:.0f} chips in the mean"
     return f"{pool} trains {', '.join(jobs)} on {on} although {strong} trains faster{said}."
+
+
+def _survives(plan: Plan, scenario: Scenario) -> list[str]:
+    """What is kept so that promises hold with nodes down."""
+    lines = []
+    for w, kept in zip(scenario.workloads, plan.workloads, strict=True):
+        if not isinstance(w, Serve) or not w.survives or not kept.met:
+            continue
+        more = [
+            sum(p.capacity["requests_per_s"] for p in plan.placements if (p.workload, p.slot) == (w.name, t)) - asked
+            for t, asked in enumerate(kept.demand_rps or ())
+        ]
+        down = "any node" if w.survives == 1 else f"any {w.survives} nodes"
+        lines.append(f"{w.name} holds with {down} down: {spread(more)} requests/s more than asked are kept for that.")
+    return lines
 
 
 def _starts(plan: Plan) -> list[str]:

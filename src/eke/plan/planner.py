@@ -186,7 +186,7 @@ def pose(
             for r in rs
         ]
     if not off & {"prefill-decode-split", "mixed-placement", "continuous-batching"}:
-        serves = [w for w in workloads if isinstance(w, Serve)]
+        serves = [w for w in workloads if isinstance(w, Serve) and not w.survives]
         found += apart.recipes(serves, scenario.fleet, places, found, off, seen)
     have = {r.workload for r in found}
     none = [w for w in workloads if not isinstance(w, Train) and w.name not in have]
@@ -208,6 +208,7 @@ def problem(scenario: Scenario, workloads: Sequence[Workload], recipes: Iterable
         and not ("mixed-training" in off and r.joint)
         and not (off & {"prefill-decode-split", "mixed-placement"} and r.part)
     )
+    kept = (*(r for r in kept if not r.spread), *_spread(scenario.fleet, workloads, kept))
     rates = {w.name: w.traffic.rates for w in workloads if isinstance(w, Serve)}
     if "day-night" in off:
         rates = {name: (max(r),) * scenario.slots for name, r in rates.items()}
@@ -224,7 +225,21 @@ def problem(scenario: Scenario, workloads: Sequence[Workload], recipes: Iterable
         np.array([len(s) / scenario.slots for s in slots]), slots,
         {name: np.array([r[s[0]] for s in slots]) for name, r in rates.items()}, scenario.objective,
         worth(scenario.fleet), "mixed-placement" in off, held, {p.name: p.chip.tdp for p in scenario.fleet.pools},
+        {p.name: p.chips_per_node * units_per_chip(p.chip) for p in scenario.fleet.pools},
     )  # fmt: skip
+
+
+def _spread(fleet: Fleet, workloads: Sequence[Workload], recipes: Iterable[Recipe]) -> list[Recipe]:
+    """The same recipes with every replica on a node of its own, for workloads that survive nodes and need few."""
+    survivors = {w.name: w for w in workloads if isinstance(w, Serve) and w.survives}
+    found = []
+    for r in recipes:
+        pool, w = fleet.pool(r.pool), survivors.get(r.workload)
+        if w is None or r.part or r.spread or r.units >= pool.chips_per_node * units_per_chip(pool.chip):
+            continue
+        if max(w.traffic.rates) / r.rate + w.survives <= pool.plannable_nodes:
+            found.append(replace(r, spread=True))
+    return found
 
 
 def joined(scenario: Scenario, known: Problem, pool: Pool, larger: float = LARGER) -> Problem:

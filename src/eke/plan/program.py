@@ -24,6 +24,13 @@ Rows:
     tokens   Σ min(w_t rate_r deadline_j / tokens_j, 1) z[r,·] + d[j] ≥ 1
     pile     Σ_t Σ_r min(w_t rate_r / D[s], 1) x[r,t] + d[s] ≥ 1               batch work, over the day
     pin      least ≤ Σ_{r of the form} x[r,t] + z[r,·] ≤ most                  what must stay of an earlier plan
+
+and where s survives k nodes (b[r,t] whether r is used, h[s,g,t] the share of s that k nodes may take away with them):
+
+    answer   … ≥ y[s,g,t] + h[s,g,t]
+    used     x[r,t] ≤ M b[r,t]
+    lost     h[s,g,t] ≥ k (max_{r in p} loss_r b[r,t] + Σ_{r in p, spread} min(rate_r / D[s,t], 1) b[r,t])    each p
+    nodes    Σ_{spread r in p} x[r,t] + Σ_{others in p} units_r / node_p x[r,t] ≤ nodes of p
 """
 
 from __future__ import annotations
@@ -55,6 +62,7 @@ class Problem:
         worth: what one chip of a pool counts for when chips are spared; 1 where nothing is said.
         even: every workload is spread over all pools that can run it, by their chips (no mixed placement).
         watts: a chip's TDP by pool; None: not known.
+        per_node: units of a node by pool.
     """
 
     workloads: tuple[Workload, ...]
@@ -69,6 +77,7 @@ class Problem:
     even: bool = False
     pinned: tuple[Pin, ...] = ()
     watts: Mapping[str, float | None] = field(default_factory=dict)
+    per_node: Mapping[str, int] = field(default_factory=dict)
 
     def spared(self, recipe: Recipe) -> float:
         """What it is worth to do without a replica of `recipe`: its chips, a strong one counting for more."""
@@ -119,6 +128,7 @@ class Program:
         wanted: what was promised, one number a slot for serve.
         progress, value, used: objectives by column: training FLOP/s, currency a day, chips in the mean over the day.
         spared: chips in the mean over the day, each counting for its worth.
+        reserve: columns b and h, with their slots.
     """
 
     problem: Problem
@@ -143,6 +153,7 @@ class Program:
     spared: FloatArray
     pinned: Mapping[Pin, IntArray] = field(default_factory=dict)
     flows: Mapping[Flow, IntArray] = field(default_factory=dict)
+    reserve: tuple[tuple[IntArray, IntArray], ...] = ()
 
     def freed(self, pins: Iterable[Pin]) -> Program:
         """The program without those pins."""
@@ -239,11 +250,12 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
     flows: dict[Flow, IntArray] = {}
     scaled: dict[str, tuple[IntArray, FloatArray]] = {}
     wanted: dict[str, FloatArray] = {}
+    reserve: list[tuple[IntArray, IntArray]] = []
     for w in problem.workloads:
         mine = of.workload == problem.workloads.index(w)
         if isinstance(w, Serve):
             wanted[w.name] = problem.demand[w.name]
-            missing[w.name], scaled[w.name] = _serve(sheet, problem, w, runs, mine, answered, flows)
+            missing[w.name], scaled[w.name] = _serve(sheet, problem, w, runs, mine, answered, flows, reserve)
         else:
             goal = w.tokens_per_s if isinstance(w, Train) else w.requests_per_s
             wanted[w.name] = np.array([goal])
@@ -252,13 +264,15 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
                 _one_gang(sheet, problem, runs, mine, classes)
         if problem.even and not isinstance(w, Train):
             _spread(sheet, problem, runs, mine, of.rate, wanted[w.name], missing[w.name])
+    if reserve:
+        _nodes(sheet, problem, runs, classes)
     started = (
         {w.name: _started(sheet, runs, of.workload == i, classes) for i, w in enumerate(problem.workloads)}
         if best_effort
         else {}
     )
     pinned = {pin: _pinned(sheet, problem, runs, pin) for pin in problem.pinned}
-    return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started, pinned, flows)
+    return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started, pinned, flows, reserve)
 
 
 class _Of:
@@ -309,6 +323,7 @@ def _serve(
     mine: Bools,
     answered: dict[tuple[str, str, float], IntArray],
     flows: dict[Flow, IntArray],
+    reserve: list[tuple[IntArray, IntArray]],
 ) -> tuple[IntArray, tuple[IntArray, FloatArray]]:
     """Rows answer, read, write, demand, share and quality of one serve workload; its missing columns, and the rows
     that grow with it.
@@ -341,6 +356,10 @@ def _serve(
             flows[flow] = f
             sheet.put(answer, f, 1.0)
         sheet.put(answer, y, -1.0)
+        if w.survives:
+            gives = _tight(rate[whole], wanted[slot[whole]])
+            some = [r for r, mine in zip(recipes, whole, strict=True) if mine]
+            reserve += _reserve(sheet, problem, w.survives, some, at[whole], slot[whole], gives, asked, answer)
         sheet.put(demand, y, 1.0)
         if model in shares:
             sheet.put(shares[model], y, 1.0)
@@ -349,6 +368,66 @@ def _serve(
     grow = [demand, *shares.values()]
     sides = [asked, *(a.share * asked for a in w.alternatives)]
     return missing, (np.concatenate(grow), np.concatenate(sides))
+
+
+def _reserve(
+    sheet: _Sheet, problem: Problem, nodes: int, recipes: Sequence[Recipe], at: IntArray, slot: IntArray,
+    gives: FloatArray, asked: FloatArray, answer: IntArray,
+) -> list[tuple[IntArray, IntArray]]:  # fmt: skip
+    """Columns b and h of the answers of one workload and group, and their rows used and lost.
+
+    Whatever shares a node goes down with it: a node full of one recipe, and one replica of each that is spread. Since
+    no plan needs more than it is asked for and what it may lose, the mean of what its replicas lose bounds h from
+    below too, which makes the relaxation nearly as good as the program.
+    """
+    classes, pool = len(asked), np.array([r.pool for r in recipes])
+    spread = np.array([r.spread for r in recipes], dtype=bool)
+    each = np.array([1.0 if r.spread else max(1.0, problem.per_node[r.pool] / r.units) for r in recipes])
+    loss = nodes * each * gives
+    most = np.zeros(classes)
+    np.maximum.at(most, slot, loss)
+    np.add.at(most, slot[spread], loss[spread])
+    h = sheet.column(classes, most * asked)
+    sheet.put(answer, h, -1.0)
+    fit = np.array([float(problem.units[r.pool] // r.units) for r in recipes])
+    needed = fit if problem.pinned else np.minimum(fit, np.ceil((1 + most[slot]) / gives) + 1)
+    b = sheet.column(len(at), 1.0, integer=True)
+    used = sheet.row(0.0, np.inf, len(at))
+    sheet.put(used, b, needed)
+    sheet.put(used, at, -1.0)
+    fulls = []
+    for p in sorted(set(pool.tolist())):
+        here, packed = np.flatnonzero(pool == p), np.flatnonzero((pool == p) & ~spread)
+        full = sheet.column(classes, most)
+        fulls.append((full, np.arange(classes)))
+        lost, nodeful = sheet.row(0.0, np.inf, classes), sheet.row(0.0, np.inf, len(packed))
+        sheet.put(nodeful, full[slot[packed]], 1.0)
+        sheet.put(nodeful, b[packed], -loss[packed] * asked[slot[packed]])
+        sheet.put(lost, h, 1.0)
+        sheet.put(lost, full, -1.0)
+        apart = here[spread[here]]
+        sheet.put(lost[slot[apart]], b[apart], -loss[apart] * asked[slot[apart]])
+    if not problem.pinned:
+        mean = sheet.row(0.0, np.inf, classes)
+        sheet.put(mean, h, 1.0)
+        sheet.put(mean[slot], at, -loss * gives / (2 + most[slot]) * asked[slot])
+    return [(h, np.arange(classes)), (b, slot), *fulls]
+
+
+def _nodes(sheet: _Sheet, problem: Problem, runs: Columns, classes: int) -> None:
+    """Rows nodes: what is spread stands on nodes that larger replicas do not fill; smaller ones fit in beside it."""
+    for p, units in problem.units.items():
+        mine = np.array([r.pool == p for r in problem.recipes], dtype=bool)[runs.recipe]
+        spread = mine & np.array([r.spread for r in problem.recipes], dtype=bool)[runs.recipe]
+        if not spread.any():
+            continue
+        size = np.array([r.units for r in problem.recipes], dtype=float)[runs.recipe]
+        larger = mine & ~spread & (size > size[spread].min())
+        rows = sheet.row(-np.inf, float(units // problem.per_node[p]), classes)
+        for t in range(classes):
+            now = (runs.slot == t) | (runs.slot < 0)
+            sheet.put(rows[[t]], runs.at[spread & now], 1.0)
+            sheet.put(rows[[t]], runs.at[larger & now], size[larger & now] / problem.per_node[p])
 
 
 def _flows(
@@ -464,6 +543,7 @@ def _close(
     answered: dict[tuple[str, str, float], IntArray], scaled: dict[str, tuple[IntArray, FloatArray]], wanted: dict[str,
     FloatArray],
     started: dict[str, int], pinned: dict[Pin, IntArray], flows: dict[Flow, IntArray],
+    reserve: list[tuple[IntArray, IntArray]],
 ) -> Program:  # fmt: skip
     progress, value, used, spared = (np.zeros(sheet.width) for _ in range(4))
     progress[runs.at] = of.share * of.rate * of.flop
@@ -486,4 +566,5 @@ def _close(
         problem, np.concatenate(sheet.lower), np.concatenate(sheet.upper), np.concatenate(sheet.integer),
         np.concatenate(sheet.row_lower), np.concatenate(sheet.row_upper), rows, columns, entries, runs, aside, missing,
         answered, scaled, wanted, started, progress, value, used, spared, pinned, flows,
+        tuple(reserve),
     )  # fmt: skip

@@ -217,7 +217,7 @@ class _Reader:
         return Serve(
             s.serve, s.model, architecture, traffic, Slo(s.slo.ttft, s.slo.tpot, s.slo.percentile),
             tuple(s.variants) if s.variants else None, tuple(alternatives), s.min_quality, s.priority, s.value,
-            tuple(s.pools) if s.pools else None,
+            tuple(s.pools) if s.pools else None, s.survives,
         )  # fmt: skip
 
     def batch(self, b: BatchSection, architecture: Architecture | None, where: str) -> Batch | None:

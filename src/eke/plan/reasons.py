@@ -115,6 +115,7 @@ def _conflict(scenario: Scenario, program: Program, names: list[str], pose: Pose
         repairs = _barred(small, names, pose)
     else:
         repairs = [*_more_nodes(small, names, pose), *_less(small, names, pose, reached), *_later(small, names, pose)]
+        repairs += _unsafe(small, names, pose)
     return Conflict(tuple(names), tuple(usable) or tuple(p.name for p in scenario.fleet.pools), reason, tuple(repairs))
 
 
@@ -181,11 +182,28 @@ def _wants(w: Workload) -> str:
     if isinstance(w, Serve):
         ttft, tpot = quantities.show_seconds(w.slo.ttft_s), quantities.show_seconds(w.slo.tpot_s)
         peak = max(w.traffic.rates)
-        return f"{w.name} ({peak:.4g} requests/s of {w.model} within {ttft} to the first token and {tpot} a token)"
+        down = f", with any {_nodes_down(w.survives)} down" if w.survives else ""
+        within = f"within {ttft} to the first token and {tpot} a token{down}"
+        return f"{w.name} ({peak:.4g} requests/s of {w.model} {within})"
     if isinstance(w, Train):
         by = f" in {quantities.show_seconds(w.deadline_s)}" if w.deadline_s else ""
         return f"{w.name} ({quantities.show_count(w.tokens)} tokens of {w.model}{by})"
     return f"{w.name} ({quantities.show_count(w.tokens_per_day)} tokens a day of {w.model})"
+
+
+def _nodes_down(n: int) -> str:
+    return "node" if n == 1 else f"{n} nodes"
+
+
+def _unsafe(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:
+    """For each promise that survives nodes, whether it would hold if it survived none."""
+    found = []
+    for w in scenario.workloads:
+        if isinstance(w, Serve) and w.survives:
+            others = tuple(replace(w, survives=0) if v.name == w.name else v for v in scenario.workloads)
+            if holds(pose(replace(scenario, workloads=others), tuple(names))):
+                found.append(f"{w.name} surviving no node instead of {w.survives}")
+    return found
 
 
 def _more_nodes(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:

@@ -55,6 +55,7 @@ class Recipe:
         joint: of a part of a gang over several pools, the group of pools it may join with; else empty.
         ttft_s, tpot_s: at the workload's percentile and `rate`; 0 for training and batch.
         start_s: until a replica that starts answers; 0 for training.
+        spread: no two of its replicas stand on one node.
     """
 
     workload: str
@@ -86,6 +87,7 @@ class Recipe:
     to: str = ""
     handover_bytes: float = 0.0
     start_s: float = 0.0
+    spread: bool = False
 
     @property
     def role(self) -> str:

@@ -66,7 +66,7 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Answer requests within a latency bound."""
+    """Answer requests within a latency bound; also while any `survives` nodes are down, whichever they are."""
 
     name: str
     model: str
@@ -79,6 +79,7 @@ class Serve:
     priority: int = 1
     value: float | None = None
     pools: tuple[str, ...] | None = None
+    survives: int = 0
 
     @property
     def kind(self) -> Literal["serve"]:

@@ -5,6 +5,7 @@ It checks each value by itself; whether names exist and values agree is asked by
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -76,6 +77,14 @@ else:
     Quality, Hit = _quantity("fraction", above=0, most=1.5), _quantity("fraction", least=0, most=0.99)
     FlopPerS, Growth = _quantity("flop_per_s", above=0), _quantity("fraction_per_s", least=0)
     Watts = _quantity("watts", above=0)
+
+
+def _nodes(value: object) -> object:
+    """`1`, `1 node` or `2 nodes`."""
+    match = re.fullmatch(r"\s*(\d+)\s*nodes?\s*", value) if isinstance(value, str) else None
+    return int(match[1]) if match else _whole(value)
+
+
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10**9)]
 Some = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10**9)]
 Priority = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1000, examples=[1])]
@@ -205,6 +214,9 @@ class ServeSection(WorkloadSection):
         examples=["{rate: 20/s, lengths: {prompt: {p50: 1020, p99: 4142}, output: {p50: 129, p99: 601}}}"]
     )
     slo: SloSection = Field(examples=["{ttft: 1 s, tpot: 50 ms, percentile: 95}"])
+    survives: Annotated[int, BeforeValidator(_nodes), Field(ge=0, le=100)] = Field(
+        default=0, examples=["1 node"], description="nodes, whichever they are, that may go down at once"
+    )
     priority: Priority = 1
 
 

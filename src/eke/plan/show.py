@@ -156,7 +156,7 @@ def recipe(p: Placement) -> str:
         ways = f"{r['threads']} thread{'s' if int(r['threads']) > 1 else ''}"
     tail = f"micro-batch {r['micro_batch']}" if p.kind == "train" else f"batch {r['max_batch']}"
     does = {"prefill": f"reads for {r.get('feeds')}: ", "decode": "writes: "}.get(p.role, "")
-    return f"{does}{r['engine']} {ways}, {tail}"
+    return f"{does}{r['engine']} {ways}, {tail}{', one a node' if r.get('per_node') == 1 else ''}"
 
 
 def _capacity(same: Sequence[Placement]) -> str:

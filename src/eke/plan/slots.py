@@ -118,6 +118,8 @@ def slot_of(program: Program) -> IntArray:
         of[columns] = classes
     for columns in program.flows.values():
         of[columns] = classes
+    for columns, slot in program.reserve:
+        of[columns] = slot
     for name, columns in program.missing.items():
         if name in program.problem.demand:
             of[columns] = classes
