@@ -25,10 +25,10 @@ class Priced(Protocol):
 
 
 class Total:
-    """Adds up operators for n rows and keeps the sum alone: what a search over many recipes asks for."""
+    """Adds up operators and keeps the sum alone, of any shape: what a search over many recipes asks for."""
 
-    def __init__(self, n: int) -> None:
-        self._seconds = np.zeros(n)
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._seconds = np.zeros(shape)
 
     def add(
         self, _operator: str, compute: Term = 0.0, memory: Term = 0.0, link: Term = 0.0, overhead: Term = 0.0
@@ -40,7 +40,7 @@ class Total:
                 self._seconds += term
 
     def seconds_of(self) -> FloatArray:
-        """Seconds so far. [n]"""
+        """Seconds so far."""
         return self._seconds
 
 

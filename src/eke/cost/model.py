@@ -106,15 +106,31 @@ class CostModel:
         )
 
     def seconds(
-        self, layouts: Layouts, prefill_tokens: ArrayLike, sequences: ArrayLike, context: ArrayLike
-    ) -> FloatArray:
-        """What `mixed` takes in all, for searches that do not ask where time goes. [n]"""
+        self, layouts: Layouts, prefill_tokens: ArrayLike, sequences: ArrayLike, context: ArrayLike,
+        depth: ArrayLike | None = None,
+    ) -> FloatArray:  # fmt: skip
+        """What `mixed` takes in all, for searches that do not ask where time goes. [n], or [n, k] as counts are.
+
+        With counts of two dimensions a row of them belongs to each layout, and what depends on the layout alone is
+        worked out once for all k.
+
+        Args:
+            layouts: n of them.
+            prefill_tokens: of prompts, over the whole replica.
+            sequences: that decode.
+            context: of these, tokens.
+            depth: tokens of the prompts that are read, in the mean over their tokens; None: as `context`.
+        """
+        shape = np.broadcast_shapes(*(np.shape(x) for x in (prefill_tokens, sequences, context)))
+        if len(shape) == 2:
+            layouts = layouts.upright()
+        else:
+            shape = layouts.tp.shape
+        fresh, held, long = (np.asarray(x, dtype=np.float64) for x in (prefill_tokens, sequences, context))
         return serving.seconds(
-            self._pass(layouts),
-            self._rows(layouts, prefill_tokens),
-            self._rows(layouts, sequences),
-            self._rows(layouts, context),
-        )
+            self._pass(layouts), np.broadcast_to(fresh, shape), np.broadcast_to(held, shape), long,
+            long if depth is None else np.asarray(depth, dtype=np.float64),
+        )  # fmt: skip
 
     def training(
         self,

@@ -41,20 +41,22 @@ def prefill(of: Pass, tokens: FloatArray, past: FloatArray, prompts: FloatArray)
 
 def mixed(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> Times:
     """A chunk of `fresh` [n] prompt tokens beside `sequences` [n] that decode at mean `context` [n]."""
-    return _priced(of, _beside(of, fresh, sequences, context))
+    return _priced(of, _beside(of, fresh, sequences, context, context))
 
 
-def seconds(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> FloatArray:
-    """What `mixed` takes in all; at half the cost of telling operators apart. [n]"""
-    bill = Total(len(of.to.tp))
-    _put(bill, of, _beside(of, fresh, sequences, context))
+def seconds(
+    of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray, depth: FloatArray
+) -> FloatArray:  # fmt: skip
+    """What `mixed` takes in all, at half the cost of telling operators apart; the chunk lies in prompts of `depth`."""
+    bill = Total(sequences.shape)
+    _put(bill, of, _beside(of, fresh, sequences, context, depth))
     return bill.seconds_of()
 
 
-def _beside(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> Tokens:
-    """The chunk is taken as the middle of a prompt of `context` tokens."""
+def _beside(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray, depth: FloatArray) -> Tokens:
+    """The chunk is taken as the middle of a prompt of `depth` tokens."""
     local = _per_rank(sequences, of, 1.0)
     chunk = _per_rank(fresh, of, 0.0)
-    past = np.maximum(context - chunk, 0.0) / 2
+    past = np.maximum(depth - chunk, 0.0) / 2
     rows = local + np.minimum(chunk, 1.0)
     return Tokens(chunk, past, rows, local, context, parts=np.ones_like(chunk))

@@ -58,6 +58,10 @@ class Layouts:
     def __len__(self) -> int:
         return len(self.tp)
 
+    def upright(self) -> Layouts:
+        """Its columns as [n, 1], to stand beside k counts of each layout."""
+        return Layouts(self.tp[:, None], self.pp[:, None], self.ep[:, None], self.dp[:, None])
+
     @property
     def chips(self) -> IntArray:
         """Chips a replica takes. [n]"""

@@ -260,22 +260,24 @@ def _worthwhile(
     return list(found.values())
 
 
-def needed(program: Program, objective: FloatArray, bounds: solve.Bounds, best: solve.Relaxed) -> Program:
-    """The program with those flows alone that its relaxation uses; with none, where all of them together bring less
-    than `WORTH` of the objective there, or nothing is possible anyway. `best` is the relaxation, solved.
+def needed(program: Program, objective: FloatArray, bounds: solve.Bounds) -> tuple[Program, float | None]:
+    """The program with those flows alone that its relaxation uses, and what that reaches; with none, where all of them
+    together bring less than `WORTH` of the objective there, or nothing is possible anyway.
+
+    The relaxation is solved without flows first: from there they are soon added.
     """
+    relaxation, undivided = solve.Relaxation(program, objective), bounds[1].copy()
+    for columns in program.flows.values():
+        undivided[columns] = 0.0
+    best = alone = relaxation.under((bounds[0], undivided))
     if not program.flows:
-        return program
+        return program, alone.value
     kept: set[Flow] = set()
-    if best.value is not None:
-        kept = {flow for flow, columns in program.flows.items() if best.x[columns].any()}
-    if best.value is not None and kept:
-        undivided = bounds[1].copy()
-        for columns in program.flows.values():
-            undivided[columns] = 0.0
-        alone = solve.relax(program, objective, (bounds[0], undivided)).value
-        kept = kept if alone is None or best.value - alone > WORTH * abs(alone) else set()
-    return build(replace(program.problem, recipes=tuple(r for r in program.problem.recipes if _serves(r, kept))))
+    divided = relaxation.under(bounds)
+    if divided.value is not None and (alone.value is None or divided.value - alone.value > WORTH * abs(alone.value)):
+        best, kept = divided, {flow for flow, columns in program.flows.items() if divided.x[columns].any()}
+    needs = tuple(r for r in program.problem.recipes if _serves(r, kept))
+    return build(replace(program.problem, recipes=needs)), best.value
 
 
 def _serves(r: Recipe, flows: Collection[Flow]) -> bool:

@@ -25,6 +25,8 @@ from eke.plan.program import Bools, Program
 from eke.plan.solve import Bounds, Outcome, Relaxation, Relaxed
 
 WAYS = tuple((moves, joins) for joins in (True, False) for moves in (False, True))
+ENOUGH = 5e-3
+"""Where the best plan known is so near a way's bound, that way is gone over for no more than `POLISH_S`."""
 GANGS = 0.25
 """Share of the gap that the program of whole gangs may leave."""
 CLOSE, POLISH_S = 0.1, 1.0
@@ -124,10 +126,12 @@ def _solved(
         split = found.x
     x = slots.whole(program, objective, bounds, split, relaxed, gap)
     value = -np.inf if x is None else float(objective @ x)
-    if x is not None and bound - value <= _slack(value, gap):
-        if bound - value <= _slack(value, gap * CLOSE):
-            return Outcome(x, value, bound, relaxed)
-        seconds, gap = min(seconds, POLISH_S), gap * CLOSE
+    if x is not None and bound - value <= _slack(value, gap * CLOSE):
+        return Outcome(x, value, bound, relaxed)
+    if bound - max(value, beat) <= _slack(bound, ENOUGH):
+        seconds = min(seconds, POLISH_S)
+    if bound - value <= _slack(value, gap):
+        gap = gap * CLOSE
     if x is not None and int((program.integer & (bounds[1] > bounds[0])).sum()) > AT_ONCE:
         return Outcome(x, value, bound, relaxed)
     found_all = solve.optimise(program, objective, bounds, seconds=seconds, gap=gap, relaxed=relaxed, start=x)

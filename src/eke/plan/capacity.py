@@ -58,6 +58,8 @@ IN_FLIGHT: FloatArray = np.geomspace(0.25, 1024.0, 7)
 """Mean requests in flight that are tried first; then, for each chunk length, the best times each of the first `FINER`
 factors; then, for each layout, the best of all times each of the second."""
 FINER = ((4.0 ** (np.arange(1, 6) / 6), True), (4.0 ** (np.arange(1, 5) / 30), False))
+BLOCK = 512
+"""Rows worked out together: their arrays then stay in the processor's cache."""
 BUSY = 0.95
 """Most of its time a replica may spend reading prompts, promises aside."""
 STABLE = 0.7
@@ -187,26 +189,58 @@ def capacities(
     cost: CostModel, layouts: Layouts, loads: Sequence[Load], chunks: tuple[float, ...] = CHUNKS, *, late: bool = False
 ) -> list[Capacity]:
     """The same for several loads at once; without `late` only working points that hold."""
-    return _searched(cost, rows(cost, layouts, loads), len(loads), chunks, strict=not late)
-
-
-def _searched(cost: CostModel, of: Rows, loads: int, chunks: tuple[float, ...], *, strict: bool) -> list[Capacity]:
-    """The best points of all rows; with `strict` only such as hold."""
+    of = rows(cost, layouts, loads)
     n = len(of.read)
-    shape = (n, len(IN_FLIGHT), len(chunks))
-    row = np.broadcast_to(np.arange(n)[:, None, None], shape).ravel()
-    b: FloatArray = np.broadcast_to(IN_FLIGHT[None, :, None], shape).ravel()
-    chunk = np.broadcast_to(np.array(chunks), shape).ravel()
-    points = _points(cost, of, row, b, chunk, strict=strict)
+    blocks = [
+        _searched(cost, of.take(np.arange(i, min(i + BLOCK, n))), chunks, strict=not late) for i in range(0, n, BLOCK)
+    ]
+    each = len(layouts.tp)
+    columns = {f: np.concatenate([getattr(block, f) for block in blocks]) for f in Capacity.__slots__} if blocks else {}
+    every = Capacity(**columns)
+    return [
+        Capacity(*(getattr(every, f)[i * each : (i + 1) * each] for f in Capacity.__slots__)) for i in range(len(loads))
+    ]
+
+
+def _searched(cost: CostModel, of: Rows, chunks: tuple[float, ...], *, strict: bool) -> Capacity:
+    """The best points of all rows; with `strict` only such as hold."""
+    n, k, lengths = len(of.read), len(IN_FLIGHT), np.array(chunks)
+    held = _held(cost, of, np.arange(n), np.broadcast_to(IN_FLIGHT, (n, k)), strict=strict)
+    points = _first(cost, of, held, lengths, strict=strict)
     for factors, of_each_chunk in FINER:
-        group = (
-            points.row * len(chunks) + np.searchsorted(np.array(chunks), points.chunk) if of_each_chunk else points.row
-        )
+        group = points.row * len(chunks) + np.searchsorted(lengths, points.chunk) if of_each_chunk else points.row
         found = _best(points, group)
-        finer = (points.b[found][:, None] * factors[None, :]).ravel()
-        row, chunk = np.repeat(points.row[found], len(factors)), np.repeat(points.chunk[found], len(factors))
-        points = _joined(points, _points(cost, of, row, finer, chunk, strict=strict))
-    return _pick(of, points, loads)
+        # Chunk lengths whose best points hold equally many share what depends on these alone.
+        pair = np.stack([points.row[found], points.b[found]])
+        (row, b), which = np.unique(pair, axis=1, return_inverse=True)
+        held = _held(cost, of, row.astype(np.int64), b[:, None] * factors, strict=strict)
+        place = np.full(len(row), -1)
+        place[held.which] = np.arange(len(held.which))
+        at = place[which.ravel()]
+        chunk = points.chunk[found[at >= 0]][:, None]
+        finer = held.pick(at[at >= 0], np.arange(len(factors))[None, :])
+        points = _joined(points, _points(cost, of, finer, np.broadcast_to(chunk, finer.b.shape), strict=strict))
+    return _pick(of, points)
+
+
+def _first(cost: CostModel, of: Rows, held: _Held, chunks: FloatArray, *, strict: bool) -> _Points:
+    """Points of every chunk length: all numbers in flight, or with `strict` the most, and fewer where these fail."""
+    m, k = held.b.shape
+    top = k - 1 - np.argmax(held.may[:, ::-1], axis=1)
+    steps = np.arange(k) - k + 1 if not strict else np.array([-1, 0])
+
+    def points(rows: IntArray, level: IntArray) -> _Points:
+        level, chunk = np.repeat(level, len(chunks), axis=1), np.tile(chunks, level.shape[1])
+        return _points(cost, of, held.pick(rows, level), np.broadcast_to(chunk, level.shape), strict=strict)
+
+    found = points(np.arange(m), top[:, None] + steps)
+    if not strict:
+        return found
+    kept = np.bincount(
+        np.unique(found.row * len(chunks) + np.searchsorted(chunks, found.chunk)) // len(chunks), minlength=len(of.read)
+    )
+    rest = np.flatnonzero((kept[held.row] < len(chunks)) & (top >= 2))
+    return _joined(found, points(rest, top[rest, None] - np.arange(2, k)))
 
 
 def rows(cost: CostModel, layouts: Layouts, loads: Sequence[Load]) -> Rows:
@@ -242,67 +276,99 @@ def places(b: FloatArray, z: FloatArray) -> FloatArray:
     return np.ceil(np.where(z > 0, b + (z + SPARE[0]) * np.sqrt(b) + SPARE[1], b))
 
 
-def _points(cost: CostModel, of: Rows, row: IntArray, b: FloatArray, chunk: FloatArray, *, strict: bool) -> _Points:
-    """What happens at the working points that fit memory and read less than a chunk an iteration.
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Rows with k mean numbers of requests in flight each, and how long an iteration takes that reads nothing.
 
-    With `strict` only at those whose TPOT holds: the rest is not worked out.
+    Attributes:
+        row: [m]. which: of what was asked about, these rows. [m]
+        none: t(b, 0). fuller: what z √b more requests add to it. may: what is not ruled out yet. b too: [m, k]
     """
-    slow = cost.interval[1]
-    c = b * (of.read / of.written)[row]
-    keep = (places(b, of.z[row]) <= of.room[row]) & (c <= BUSY * chunk)
-    row, b, chunk, c = row[keep], b[keep], chunk[keep], c[keep]
+
+    row: IntArray
+    which: IntArray
+    b: FloatArray
+    none: FloatArray
+    fuller: FloatArray
+    may: NDArray[np.bool_]
+
+    def pick(self, rows: IntArray, level: IntArray) -> _Held:
+        """Of some rows each the columns `level` [rows, any]; what is left of the first may not be."""
+        at = (rows[:, None], np.maximum(level, 0))
+        return _Held(
+            self.row[rows], self.which[rows], self.b[at], self.none[at], self.fuller[at], self.may[at] & (level >= 0)
+        )  # fmt: skip
+
+
+def _held(cost: CostModel, of: Rows, row: IntArray, b: FloatArray, *, strict: bool) -> _Held:
+    """What numbers `b` [m, k] of requests in flight cost by themselves; without rows in which none can be.
+
+    No TPOT is below t(b + z √b, 0): with `strict` what is too slow then is ruled out.
+    """
     at = of.take(row)
-    none = cost.seconds(at.layouts, 0.0, b, at.context) * slow
+    which = np.flatnonzero(places(b[:, 0], at.z) <= at.room)
+    row, b, at = row[which], b[which], at.take(which)
+    k = b.shape[1]
+    more = b + at.z[:, None] * np.sqrt(b)
+    t = cost.seconds(at.layouts, 0.0, np.concatenate([b, more], axis=1), at.context[:, None]) * cost.interval[1]
+    none, full = t[:, :k], t[:, k:]
+    may = places(b, at.z[:, None]) <= at.room[:, None]
     if strict:
-        quick = np.flatnonzero(none <= at.tpot_s)
-        row, at = row[quick], at.take(quick)
-        b, chunk, c, none = (v[quick] for v in (b, chunk, c, none))
-    lanes = at.lanes
-    prompts = np.maximum(1.0, lanes * at.read / chunk + 0.5) * b / (lanes * at.written)  # n b / k E[O]
-    reading = np.maximum(-np.expm1(-prompts), c / chunk)
+        may &= full <= at.tpot_s[:, None]
+    some = np.flatnonzero(may.any(axis=1))
+    return _Held(row, which, b, none, full - none, may).pick(some, np.arange(k)[None, :])
+
+
+def _points(cost: CostModel, of: Rows, held: _Held, chunk: FloatArray, *, strict: bool) -> _Points:
+    """What happens where prompts are read `chunk` [m, k] tokens an iteration, and less than that in the mean.
+
+    With `strict` only those points that hold.
+    """
+    slow, at = cost.interval[1], of.take(held.row)
+    b, none, fuller = held.b, held.none, held.fuller
+    read, written, lanes, z, tpot_s, brief, squared, variation = (
+        v[:, None]
+        for v in (at.read, at.written, at.lanes, at.z, at.tpot_s, at.brief, at.squared, at.variation)
+    )  # fmt: skip
+    c = b * read / written
+    prompts = np.maximum(1.0, lanes * read / chunk + 0.5) * b / (lanes * written)  # n b / k E[O]
+    reading = np.minimum(np.maximum(-np.expm1(-prompts), c / chunk), 1.0)
     any_reads = 1 - (1 - reading) ** lanes
-    deeper = cost.seconds(at.layouts, 0.0, b, at.deep) * slow  # what is read lies deeper than what is written
-    apiece = cost.seconds(at.layouts, c / reading, b, at.deep) * slow - deeper
+    k = b.shape[1]
+    t = cost.seconds(
+        at.layouts, np.concatenate([c / reading, chunk], axis=1), np.concatenate([b, b], axis=1), at.context[:, None],
+        at.deep[:, None],  # what is read lies deeper than what is written
+    ) * slow  # fmt: skip
+    apiece, whole = t[:, :k] - none, t[:, k:]
     more = any_reads * apiece
     t = none + more
-    fuller = cost.seconds(at.layouts, 0.0, b + at.z * np.sqrt(b), at.context) * slow - none
-    whole = none + cost.seconds(at.layouts, chunk, b, at.deep) * slow - deeper
     tau = lanes * whole / chunk
-    rate = b / (at.written * t)
-    held_varies = fuller * t / none / np.sqrt(1 - steepness(b, fuller, none, at.z))
-    of_one = at.brief / b  # what one prompt more adds to f, in parts of it
-    behind = (rate / lanes * tau) ** 2 * at.squared / (2 * (1 - np.minimum(rate / lanes * at.read * tau, 0.999)))
-    spread = np.sqrt((1 + at.variation) * (of_one + behind * (1 + behind) * of_one**2))
+    rate = b / (written * t)
+    held_varies = fuller * t / none / np.sqrt(1 - steepness(b, fuller, none, z))
+    of_one = brief / b  # what one prompt more adds to f, in parts of it
+    behind = (rate / lanes * tau) ** 2 * squared / (2 * (1 - np.minimum(rate / lanes * read * tau, 0.999)))
+    spread = np.sqrt((1 + variation) * (of_one + behind * (1 + behind) * of_one**2))
     swing = np.maximum(more, c / chunk * (whole - none))  # several prompts at once may cost more than one by one
-    read_varies = swing * (at.z + np.maximum(at.z**2 - 1, 0) / 6 * spread) * spread
-    t_q = t + np.where(at.z > 0, behind * of_one * swing, 0.0) + np.hypot(held_varies, read_varies)
+    read_varies = swing * (z + np.maximum(z**2 - 1, 0) / 6 * spread) * spread
+    t_q = t + np.where(z > 0, behind * of_one * swing, 0.0) + np.hypot(held_varies, read_varies)
     t_q = np.minimum(t_q, np.maximum(fuller + whole, t))
-    busy = rate / lanes * at.read * tau
-    fits = busy <= BUSY
-    first = none + apiece
-    holds = fits & (t_q <= at.tpot_s)
+    busy = rate / lanes * read * tau
+    keep = held.may & (c <= BUSY * chunk)
+    fits = keep & (busy <= BUSY)
+    holds = fits & (t_q <= tpot_s)
     # The queue is worked out only where the rest of the promise holds.
-    some = np.flatnonzero(holds)
-    asked = at.take(some)
+    some, place = np.nonzero(holds)
+    mine, at_some = (some, place), at.take(some)
     late = late_share(
-        asked.read, asked.squared, asked.samples, (rate / lanes)[some], tau[some], first[some], asked.ttft_s
-    )
-    holds[some] = late <= at.late[some] + 1e-9
-    if strict:
-        fits = fits & holds
+        at_some.read, at_some.squared, at_some.samples, rate[mine] / at_some.lanes, tau[mine],
+        none[mine] + apiece[mine], at_some.ttft_s,
+    )  # fmt: skip
+    holds[mine] = late <= at_some.late + 1e-9
+    i = np.nonzero(holds if strict else keep)
     return _Points(
-        row,
-        b,
-        chunk,
-        np.where(at.z > 0, CALM, 1.0) * rate,
-        t_q,
-        tau,
-        first,
-        busy,
-        fits,
-        holds,
-        np.maximum(t_q / at.tpot_s, 1.0),
-    )
+        held.row[i[0]], b[i], chunk[i], (np.where(z > 0, CALM, 1.0) * rate)[i], t_q[i], tau[i], (none + apiece)[i],
+        busy[i], fits[i], holds[i], np.maximum(t_q / tpot_s, 1.0)[i],
+    )  # fmt: skip
 
 
 def late_share(
@@ -336,8 +402,8 @@ def _joined(a: _Points, b: _Points) -> _Points:
     return _Points(*(np.concatenate([getattr(a, f), getattr(b, f)]) for f in _Points.__slots__))
 
 
-def _pick(of: Rows, p: _Points, loads: int) -> list[Capacity]:
-    """The best points as columns over layouts, load by load, with the TTFT they reach."""
+def _pick(of: Rows, p: _Points) -> Capacity:
+    """The best points as columns over rows, with the TTFT they reach."""
     n = len(of.read)
     picked = _best(p, p.row)
     has = p.row[picked]
@@ -351,11 +417,7 @@ def _pick(of: Rows, p: _Points, loads: int) -> list[Capacity]:
     if picked.size:
         at = of.take(has)
         columns["ttft_s"][has] = _ttft(at, p.rate[picked] / at.lanes, p.tau[picked], p.t[picked])
-    each = n // loads
-    return [
-        Capacity(**{k: v[i : i + each] for k, v in columns.items()}, holds=holds[i : i + each])
-        for i in range(0, n, each)
-    ] if each else [Capacity(**columns, holds=holds)] * loads  # fmt: skip
+    return Capacity(**columns, holds=holds)
 
 
 def _ttft(of: Rows, rate: FloatArray, tau: FloatArray, t: FloatArray) -> FloatArray:

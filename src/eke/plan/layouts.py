@@ -43,7 +43,9 @@ def serving(architecture: Architecture, site: Site) -> Layouts:
     ):
         if (dp > 1 and pp > 1) or not _places(tp * pp * dp, site):
             continue
-        rows += [(tp, pp, ep, dp) for ep in sorted({1, tp * dp}) if ep == 1 or (experts and experts % ep == 0)]
+        whole = tp * dp if experts and experts % (tp * dp) == 0 else 1
+        # Experts are cut over ranks that share a node's fast link; over data ranks too they would be slivers.
+        rows += [(tp, pp, ep, dp) for ep in sorted({1, whole}) if ep > 1 or dp == 1]
     return table(rows)
 
 

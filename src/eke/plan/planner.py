@@ -62,10 +62,9 @@ def make(
     say(f"solving: {len(problem.recipes)} recipes")
     holding = replace(problem, recipes=tuple(r for r in problem.recipes if r.holds))
     built = program.build(holding)
-    goal = aim(built)
-    needed = apart.needed(built, goal.primary, built.promised(goal.promises), goal.relaxed)
-    if needed is not built:
-        built, goal = needed, aim(needed)
+    _, _, primary, promises = sought(built)
+    built, scale = apart.needed(built, primary, built.promised(promises))
+    goal = aim(built, scale)
     outcome = branches.optimise(built, goal.combined, built.promised(goal.promises), seconds=seconds, gap=GAP)
     if outcome.x is None and not outcome.proven:
         outcome = branches.optimise(
@@ -101,7 +100,6 @@ class Aim:
         combined: the same less a little for each chip used, a strong one counting for more.
         tie: the most that one chip used all day costs in `combined`.
         promises: workloads whose promise must be kept.
-        relaxed: the relaxation, for `primary` alone.
     """
 
     name: str
@@ -111,18 +109,17 @@ class Aim:
     combined: FloatArray
     tie: float
     promises: tuple[str, ...]
-    relaxed: solve.Relaxed
 
 
-def aim(built: Program) -> Aim:
-    """The objective of a problem, as columns."""
+def aim(built: Program, scale: float | None = None) -> Aim:
+    """The objective of a problem, as columns; `scale`: what the relaxation reaches, where it is known."""
     problem = built.problem
     unit, sign, primary, promises = sought(built)
+    if scale is None:
+        scale = solve.relax(built, primary, built.promised(promises)).value
     chips = sum(n / problem.per_chip[p] for p, n in problem.units.items())
-    relaxed = solve.relax(built, primary, built.promised(promises))
-    scale = relaxed.value
     tie = TIE * (abs(scale) if scale else 1.0) / max(chips, 1.0)
-    return Aim(problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises, relaxed)
+    return Aim(problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises)
 
 
 def sought(built: Program) -> tuple[str, float, FloatArray, tuple[str, ...]]:

@@ -170,7 +170,9 @@ def _tries(relaxation: solve.Relaxation, posed: Part, best: Relaxed, known: Bool
     cheapest = np.argsort(np.where(used, -np.inf, -best.reduced))[: int(used.sum()) + WIDER]
     wide = np.zeros(len(used), dtype=bool)
     wide[cheapest] = True
-    return [*tries, used, wide]
+    if not tries or (used & ~known).any():
+        tries.append(used)
+    return [*tries, wide]
 
 
 def _posed(day: _Day, at: IntArray, inside: Bools) -> tuple[Part, list[str]]:

@@ -174,6 +174,9 @@ def search(
     h = _model(program, objective, bounds, integer)
     h.setOptionValue("mip_rel_gap", gap)
     h.setOptionValue("mip_abs_gap", max(slack, 1e-9))
+    h.setOptionValue(
+        "mip_heuristic_run_feasibility_jump", False
+    )  # a quarter of the time of small programs, for nothing
     if start is not None:
         given = highspy.HighsSolution()
         given.col_value = start.tolist()
