@@ -57,15 +57,25 @@ def styled(chart: altair.TopLevelMixin, title: str, subtitle: str = "") -> Any:
     )  # fmt: skip
 
 
+def checked(path: str | Path) -> Path:
+    """The path, if its name ends as a picture's does.
+
+    Raises:
+        InputError: another ending than `SUFFIXES`.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path.name!r} is no picture", why="charts are html, png or svg", remedy="chart.html")
+    return path
+
+
 def write(chart: Any, path: str | Path) -> Path:
     """Write a chart, whole or not at all; what the name ends in says how.
 
     Raises:
         InputError: an ending other than `SUFFIXES`, or a place that cannot be written.
     """
-    path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"{path.name!r} is no picture", why="charts are html, png or svg", remedy="chart.html")
+    path = checked(path)
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(drawn(chart, path.suffix[1:]))

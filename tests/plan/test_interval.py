@@ -82,6 +82,18 @@ def test_lean_problems_reach_as_much(text: str) -> None:
         assert got.value == pytest.approx(want.value, rel=1e-6)
 
 
+def test_gangs_of_one_kind_at_a_time() -> None:
+    """What the open stock reaches is what a plan in whole gangs does, and little more: no gang of twice a pool runs
+    half of the day beside another.
+    """
+    text = VARIED.replace("nodes: 8,", "nodes: 32,")
+    plan, reached = parse(text).plan(), opened(lean(posed(text))).most()
+    assert reached is not None
+    assert plan.objective.value is not None
+    # Sizes are asked for on a coarser grid where gangs may be twice a pool, so a little less is possible too.
+    assert plan.objective.value * 0.97 <= reached.value <= plan.objective.value * 1.08
+
+
 def test_an_interval_holds_what_it_says(problem: Problem) -> None:
     """Speeds drawn as the cost model has them: chips needed, asked anew, lie in the interval in 80% of draws or so."""
     speeds = Speeds.of(parse(VARIED))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eke.cli.output import Drawing, bullets, draw, flat, page, rows_table, talk
+from eke.cli.output import ChartFile, Drawing, Drawn, answer, bullets, chartable, page, rows_table, talk
 
 if TYPE_CHECKING:
     from eke.plan.explain import Explanation
@@ -16,24 +16,22 @@ if TYPE_CHECKING:
 def explain(
     plan: Annotated[Path, typer.Argument(help="A plan file (eke plan SCENARIO --save plan.json), or a scenario.")],
     what: Annotated[str | None, typer.Argument(help="A workload or a pool; default: the whole plan.")] = None,
-    output: Annotated[Drawing, typer.Option("-o", "--output", help="How to print; html, png, svg: a chart.")] = (
-        Drawing.table
-    ),
+    output: Drawn = Drawing.table,
+    chart: ChartFile = None,
     rules: Annotated[bool, typer.Option(help="Also what rules of thumb would have given; takes some seconds.")] = True,
 ) -> None:
     """Why this chip serves this and not that: what binds, what each chip gives up, the next best and what it costs.
 
     Comparative advantage decides: not who does a work fastest, but who gives up least by doing it.
     """
-    why = found(plan, what, rules=rules)
-    if output in (Drawing.html, Drawing.png, Drawing.svg):
-        draw(why.chart(), output)
-    elif output is Drawing.table:
-        print_why(why)
-    else:
-        from eke.plan.show_why import worth_rows
+    from eke.plan.show_why import worth_rows
 
-        flat(why.to_dict(), worth_rows(why.worths), output)
+    chartable(chart)
+    why = found(plan, what, rules=rules)
+    answer(
+        output, chart, table=lambda: print_why(why), document=why.to_dict, rows=lambda: worth_rows(why.worths),
+        chart=why.chart,
+    )  # fmt: skip
 
 
 def found(path: Path, what: str | None, *, rules: bool) -> Explanation:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -46,7 +47,12 @@ class Drawing(StrEnum):
     svg = "svg"
 
 
+PICTURES = (Drawing.html, Drawing.png, Drawing.svg)
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
+Drawn = Annotated[Drawing, typer.Option("-o", "--output", help="How to print; html, png, svg: the chart.")]
+ChartFile = Annotated[
+    Path | None, typer.Option("--chart", help="Also draw the chart, into a file that ends in .html, .png or .svg.")
+]
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
@@ -82,6 +88,47 @@ def show(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], output:
     else:
         for table in tables or (rows_table(rows),):
             page.print(table)
+
+
+def chartable(file: Path | None) -> None:
+    """Refuse a chart's file now rather than after a minute's work.
+
+    Raises:
+        InputError: its name ends in no picture's.
+    """
+    from eke import charts
+
+    if file is not None:
+        charts.checked(file)
+        charts.altair_module()
+
+
+def answer(
+    output: Drawing, file: Path | None, *, table: Callable[[], None], document: Callable[[], Mapping[str, Any]],
+    rows: Callable[[], Sequence[Mapping[str, Any]]], chart: Callable[[], Any] | None,
+) -> None:  # fmt: skip
+    """Print an answer as every verb with a chart does: `table` for people, a document or its flat `rows` for a script,
+    the `chart` as a page or picture; and draw it into `file` as well.
+
+    Raises:
+        InputError: a picture of what has none, or on a terminal.
+    """
+    from eke import charts
+
+    if (output in PICTURES or file is not None) and chart is None:
+        kind = output.value if output in PICTURES else "chart"
+        raise InputError(f"there is no {kind} of this", remedy="-o table, json, csv or yaml")
+    made = chart() if chart is not None and (output in PICTURES or file is not None) else None
+    if file is not None:
+        charts.write(made, file)
+    if output in PICTURES:
+        draw(made, output)
+    elif output is Drawing.table:
+        table()
+    else:
+        show(document(), rows(), Format(output.value))
+    if file is not None:
+        talk.print(f"drew {file}")
 
 
 def flat(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], output: Drawing) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eke.cli.output import Drawing, bullets, draw, flat, page, rows_table, talk
+from eke.cli.output import PICTURES, ChartFile, Drawing, answer, bullets, chartable, flat, page, rows_table, talk, told
 from eke.errors import EkeError, InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 NARROW = 130
 """Columns below which tables leave out what a narrow page has no room for."""
-PICTURES = (Drawing.html, Drawing.png, Drawing.svg)
 
 
 class Against(StrEnum):
@@ -57,6 +56,7 @@ def plan(
         Against | None,
         typer.Option(help="A curve: the objective against more requests, or chips against latency."),
     ] = None,
+    chart: ChartFile = None,
     watch: Annotated[bool, typer.Option("--watch", help="Plan anew whenever the file changes; print what differs.")] = (
         False
     ),
@@ -69,8 +69,11 @@ def plan(
     from eke.plan import load, read
 
     if pareto is not None:
-        _curve(load(scenario), pareto.value, output)
+        chartable(chart)
+        _curve(load(scenario), pareto.value, output, chart)
         return
+    if chart is not None:
+        raise InputError("a plan has no chart, a curve has", remedy="--pareto headroom --chart FILE, or eke report")
     held = _pins(pin or [], old)
     before = read(diff) if diff else None
     plan = made(load(scenario), best_effort=best_effort, pinned=held)
@@ -116,19 +119,17 @@ def print_difference(found: Difference, output: Drawing) -> bool:
     return found.pending
 
 
-def _curve(scenario: Scenario, kind: Kind, output: Drawing) -> None:
+def _curve(scenario: Scenario, kind: Kind, output: Drawing, chart: Path | None) -> None:
     from eke.plan import pareto
 
-    with talk.status("reading the scenario") as status:
-        found = pareto.curve(scenario, kind, lambda text: status.update(f"{text} …"))
-    if output in PICTURES:
-        draw(found.chart(), output)
-    elif output is Drawing.table:
+    found = told(lambda say: pareto.curve(scenario, kind, say))
+
+    def table() -> None:
         page.print(f"[bold]{pareto.headline(found)}[/]", soft_wrap=True)
         page.print()
         page.print(rows_table(found.table()))
-    else:
-        flat(found.to_dict(), found.rows(), output)
+
+    answer(output, chart, table=table, document=found.to_dict, rows=found.rows, chart=found.chart)
 
 
 def _watch(path: Path, plan: Plan, *, save: Path | None, best_effort: bool, pinned: tuple[Pin, ...]) -> None:
@@ -166,11 +167,7 @@ def made(scenario: Scenario, *, best_effort: bool, pinned: tuple[Pin, ...] = ())
     """The plan of a scenario, with a word of progress on a terminal."""
     from eke.plan import make
 
-    if not talk.is_terminal:
-        return make(scenario, best_effort=best_effort, pinned=pinned)
-    with talk.status("reading the scenario") as status:
-        told = lambda text: status.update(f"{text} …")  # noqa: E731
-        return make(scenario, best_effort=best_effort, progress=told, pinned=pinned)
+    return told(lambda say: make(scenario, best_effort=best_effort, progress=say, pinned=pinned))
 
 
 def print_plan(made: Plan, output: Drawing = Drawing.table) -> None:

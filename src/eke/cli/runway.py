@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from eke.cli.output import Format, Output, page, rows_table, talk, told
-from eke.cli.output import show as show_as
+from eke.cli.output import PICTURES, ChartFile, Drawing, Drawn, answer, chartable, page, rows_table, told
+from eke.errors import InputError
 
 if TYPE_CHECKING:
     from eke.plan.runway import Levers, Runway
@@ -21,7 +21,7 @@ WIDE = 180
 
 def runway(
     scenario: Annotated[Path, typer.Argument(help="A scenario file with a `generations` section.")],
-    output: Output = Format.table,
+    output: Drawn = Drawing.table,
     levers: Annotated[
         bool, typer.Option("--levers", help="What would lengthen it most: software, shifts of work, chips, dates.")
     ] = False,
@@ -35,7 +35,7 @@ def runway(
     horizon: Annotated[
         str | None, typer.Option(help="How far to look, instead of the scenario's: '36 mo', '5 y'.")
     ] = None,
-    chart: Annotated[Path | None, typer.Option(help="Also draw it: a file that ends in .html, .png or .svg.")] = None,
+    chart: ChartFile = None,
 ) -> None:
     """How many generations of the model this stock will train while service keeps its promises; with dates, chances
     and what binds.
@@ -45,33 +45,36 @@ def runway(
     """
     from eke import units
     from eke.plan import load
-    from eke.plan.runway import chart as charts
     from eke.plan.runway import levers as lengthen
     from eke.plan.runway import make
 
+    chartable(chart)
     read = load(scenario)
     horizon_s = None if horizon is None else units.read("seconds", horizon, "--horizon")
     if levers:
+        if chart is not None or output in PICTURES:
+            raise InputError("there is no chart of levers", remedy="-o table, json, csv or yaml; no --chart")
         ask = partial(lengthen.rank, read, samples=samples, seed=seed, horizon_s=horizon_s, chips=chips)
         print_levers(told(lambda say: ask(kinds=kind or (), progress=say)), output)
         return
     made = told(lambda say: make(read, samples=samples, seed=seed, horizon_s=horizon_s, progress=say))
-    if chart is not None:
-        from eke.charts import write
-
-        write(charts.draw(made), chart)
-    print_runway(made, output)
-    if chart is not None:
-        talk.print(f"drew {chart}")
+    print_runway(made, output, chart)
 
 
-def print_runway(made: Runway, output: Format = Format.table) -> None:
+def print_runway(made: Runway, output: Drawing = Drawing.table, chart: Path | None = None) -> None:
     """Print a runway: for people its generations, until when the stock suffices, and what was assumed."""
+    from eke.plan.runway import chart as fan
     from eke.plan.runway import tell
 
-    if output is not Format.table:
-        show_as(made.to_dict(), tell.flat(made), output)
-        return
+    answer(
+        output, chart, table=lambda: _print(made), document=made.to_dict, rows=lambda: tell.flat(made),
+        chart=lambda: fan.draw(made),
+    )  # fmt: skip
+
+
+def _print(made: Runway) -> None:
+    from eke.plan.runway import tell
+
     out = _page()
     out.print(f"[bold]{tell.headline(made)}[/]", soft_wrap=True)
     for title, rows in (
@@ -95,13 +98,19 @@ def print_runway(made: Runway, output: Format = Format.table) -> None:
     )  # fmt: skip
 
 
-def print_levers(made: Levers, output: Format = Format.table) -> None:
+def print_levers(made: Levers, output: Drawing = Drawing.table) -> None:
     """Print what would lengthen a runway, most first."""
     from eke.plan.runway import tell
 
-    if output is not Format.table:
-        show_as(made.to_dict(), tell.flat_levers(made), output)
-        return
+    answer(
+        output, None, table=lambda: _print_levers(made), document=made.to_dict, rows=lambda: tell.flat_levers(made),
+        chart=None,
+    )  # fmt: skip
+
+
+def _print_levers(made: Levers) -> None:
+    from eke.plan.runway import tell
+
     out = _page()
     out.print(f"[bold]{tell.levers_headline(made)}[/]", soft_wrap=True)
     for title, rows in tell.levers(made):

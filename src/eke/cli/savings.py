@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eke.cli.output import Format, Output, page, rows_table, show, talk, told
+from eke.cli.output import ChartFile, Drawing, Drawn, answer, chartable, page, rows_table, told
 
 if TYPE_CHECKING:
     from eke.plan.savings import Savings
@@ -19,10 +19,8 @@ BAR = 24
 
 def savings(
     scenario: Annotated[Path, typer.Argument(help="A scenario file.")],
-    output: Output = Format.table,
-    chart: Annotated[
-        Path | None, typer.Option(help="Also draw the waterfall: a file that ends in .html, .png or .svg.")
-    ] = None,
+    output: Drawn = Drawing.table,
+    chart: ChartFile = None,
 ) -> None:
     """What every optimisation is worth in chips of each kind, for the same demand.
 
@@ -32,19 +30,14 @@ def savings(
     from eke.plan import load
     from eke.plan import savings as counted
 
+    chartable(chart)
     read = load(scenario)
     made = told(lambda say: counted.savings(read, progress=say))
-    if chart is not None:
-        from eke.charts import write
-
-        write(counted.waterfall(made), chart)
-    rows = [_flat(o, made.pools) for o in made.to_dict()["optimisations"]]
-    if output is Format.table:
-        _print(made)
-    else:
-        show(made.to_dict(), rows, output)
-    if chart is not None:
-        talk.print(f"drew {chart}")
+    answer(
+        output, chart, table=lambda: _print(made), document=made.to_dict,
+        rows=lambda: [_flat(o, made.pools) for o in made.to_dict()["optimisations"]],
+        chart=lambda: counted.waterfall(made),
+    )  # fmt: skip
 
 
 def _flat(row: dict[str, Any], pools: Sequence[str]) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eke.cli.output import Format, Output, page, rows_table, show, talk, told
+from eke.cli.output import ChartFile, Drawing, Drawn, answer, chartable, page, rows_table, told
 
 if TYPE_CHECKING:
     from eke.plan.worth import Worth
@@ -18,7 +18,7 @@ SHOWN = 20
 
 def worth(
     scenario: Annotated[Path, typer.Argument(help="A scenario file.")],
-    output: Output = Format.table,
+    output: Drawn = Drawing.table,
     chips: Annotated[
         str | None, typer.Option(help="Kinds to ask about, with commas; default: every accelerator of the catalogue.")
     ] = None,
@@ -28,9 +28,7 @@ def worth(
     overhead: Annotated[
         float, typer.Option(min=1, help="Power of the site over that of its chips: hosts, network, cooling.")
     ] = 1.0,
-    chart: Annotated[
-        Path | None, typer.Option(help="Also draw the curves: a file that ends in .html, .png or .svg.")
-    ] = None,
+    chart: ChartFile = None,
 ) -> None:
     """Chips to buy, keep or switch off: what more of each kind would add, what losing a pool would cost, and at which
     price of power or rent a pool is better off.
@@ -38,21 +36,21 @@ def worth(
     from eke.plan import load
     from eke.plan import worth as priced
 
+    chartable(chart)
     read = load(scenario)
     kinds = None if chips is None else [name.strip() for name in chips.split(",") if name.strip()]
-
     made = told(lambda say: priced.worth(read, chips=kinds, value=value, overhead=overhead, progress=say))
-    if chart is not None:
-        from eke.charts import write
+    answer(
+        output, chart, table=lambda: _print(made), document=made.to_dict,
+        rows=lambda: [_flat(o) for o in made.to_dict()["offers"]], chart=lambda: priced.chart(made),
+    )  # fmt: skip
 
-        write(priced.chart(made), chart)
-    document = made.to_dict()
-    if output is Format.table:
-        _print(made)
-    else:
-        show(document, document["offers"], output)
-    if chart is not None:
-        talk.print(f"drew {chart}")
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    spans = row.pop("interval")
+    for name in ("adds", "replaces"):
+        row[f"{name}_low"], row[f"{name}_high"] = spans.get(name, (None, None))
+    return row
 
 
 def _print(made: Worth) -> None:

@@ -196,13 +196,15 @@ class Counted:
         self._stock: dict[frozenset[str], Estimate | None] = {}
         built = program.build(lean(self._problem(frozenset())))
         _, sign, primary, promises = planner.sought(built)
-        best = Open(built, primary, promises).most()
+        opened = Open(built, primary, promises)
+        best = opened.most()
         if best is None:
             raise Infeasible(
                 f"{scenario.name}: not all promises can be kept, so there is no demand to count chips for",
                 remedy="eke plan says what cannot hold together",
             )
         self.reached = best
+        self._poor = opened.poor
         self._floor = best - Estimate(SLACK * abs(best.value)) if sign > 0 else None
         self.chips = sum(n / built.problem.per_chip[p] for p, n in built.problem.units.items())
 
@@ -257,7 +259,7 @@ class Counted:
             return None
         built = program.build(lean(problem))
         _, _, primary, promises = planner.sought(built)
-        return Open(built, primary, promises, self._floor)
+        return Open(built, primary, promises, self._floor, self._poor)
 
     def _problem(self, off: frozenset[str]) -> Problem:
         priced = frozenset(o.name for o in ALL if o.priced) & off

@@ -3,6 +3,11 @@
 One more column for the whole stock and one for each pool: u[p] ≤ n_p m + e_p. With m = 1 and e = 0 it is the stock that
 is owned. It knows nothing of why anybody asks.
 
+A job's gang is of one kind: alone in one pool or in parts over one group, one size all day or moving with the slots.
+The best kind is looked for question by question; a relaxation that mixes them would run a gang of twice a pool half of
+the day. Of any one kind, gangs come in all sizes up to `GROWN` times a pool, so that no chip is left over for want of a
+size: a few per cent more than a plan in whole gangs reaches.
+
 Every answer comes with its derivative by each speed f (`interval`): with row prices y and columns x,
 
     ∂v / ∂ln f = - Σ y_i a_ij x_j      over entries a_ij that are rates of what runs at that speed,
@@ -12,12 +17,12 @@ and what is aimed at itself, where it is a rate.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from eke.cost import FloatArray
+from eke.cost import FloatArray, IntArray
 from eke.plan import solve
 from eke.plan.gangs import MOVE_S
 from eke.plan.interval import Estimate, weakest
@@ -28,6 +33,10 @@ from eke.plan.scenario import Train
 
 GROWN = 2.0
 """Times a pool that gangs are asked about where chips may be added."""
+BEHIND, FEW = 0.1, 0.8
+"""A kind of gang is poor that is so far behind the best; a stock is another where a pool has less than this share."""
+Way = tuple[str, str, bool]
+"""A job, the pool or group its gang stands in, and whether it changes size with the slots."""
 USED = 1e-6
 """Replicas from which a recipe counts as used."""
 
@@ -89,11 +98,13 @@ class Open:
     Args:
         built: the program. primary: what is aimed at, by column. promises: workloads whose promise is kept.
         floor: least of what is aimed at that counts, and how that moves with speeds; default: whatever.
+        poor: kinds of gang that need not be asked about, where a job has others.
     """
 
     def __init__(
-        self, built: Program, primary: FloatArray, promises: Sequence[str], floor: Estimate | None = None
-    ) -> None:
+        self, built: Program, primary: FloatArray, promises: Sequence[str], floor: Estimate | None = None,
+        poor: Collection[Way] = (),
+    ) -> None:  # fmt: skip
         problem, base = built.problem, whole(built)
         n, m, pools = len(base.lower), len(base.row_lower), list(problem.units)
         k, owned = len(pools), np.array([float(problem.units[p]) for p in pools])
@@ -129,6 +140,11 @@ class Open:
         self._of[built.runs.at] = np.array([at[r.pool, r.kind == "train"] for r in problem.recipes], dtype=np.int64)[
             built.runs.recipe
         ]
+        self._ways = self._all_ways(built, set(poor))
+        self._best: dict[str, Way] = {}
+        self._seen: dict[Way, float | None] = {}
+        self.poor: set[Way] = set(poor)
+        self._gangs = built.runs.at[built.runs.gang]
         self._rates = self._are_rates(built)
         self._earning = self._of >= 0 if problem.goal in ("train-progress", "value") else np.zeros_like(self._of >= 0)
 
@@ -150,13 +166,29 @@ class Open:
         found: Bools = (self._of[columns] >= 0) & ~full & np.where(gang[columns], total[rows], ~counts[rows])
         return found
 
+    def _all_ways(self, built: Program, poor: set[Way]) -> dict[str, dict[Way, IntArray]]:
+        """Of each job, the columns of each kind of gang it may have."""
+        found: dict[str, dict[Way, list[int]]] = {}
+        for column, recipe, slot in zip(
+            built.runs.at.tolist(), built.runs.recipe.tolist(), built.runs.slot.tolist(), strict=True
+        ):
+            r = self._recipes[recipe]
+            if r.kind == "train":
+                way = (r.workload, r.joint or r.pool, slot >= 0)
+                found.setdefault(r.workload, {}).setdefault(way, []).append(column)
+        return {
+            job: {w: np.array(at) for w, at in ways.items() if w not in poor or not ways.keys() - poor}
+            for job, ways in found.items()
+        }
+
     def most(self, times: Mapping[str, float] | None = None) -> Estimate | None:
         """What the stock reaches of what is aimed at, some pools `times` as large; None: promises break."""
         more = {}
         for pool, share in (times or {}).items():
             k = self._names.index(pool)
             more[k] = (self._owned[k] * (share - 1.0),) * 2
-        return self._known(self._most.under(self._within((1.0, 1.0), more)), self._primary)
+        anew = min((times or {}).values(), default=1.0) < FEW
+        return self._known(self._in_the_best_way(self._most, self._within((1.0, 1.0), more), anew), self._primary)
 
     def stock(self) -> Estimate | None:
         """Chips needed of the stock's own mix."""
@@ -169,8 +201,40 @@ class Open:
         return None if least is None else least + Estimate(float(self._chips[k] - self._chips.sum()))
 
     def _least(self, times: tuple[float, float], more: Mapping[int, tuple[float, float]]) -> Estimate | None:
-        found = self._known(self._relaxation.under(self._within(times, more)), None)
+        found = self._known(self._in_the_best_way(self._relaxation, self._within(times, more), False), None)
         return None if found is None else found * -1.0
+
+    def _in_the_best_way(self, asked: solve.Relaxation, bounds: solve.Bounds, anew: bool) -> solve.Relaxed:
+        """The best answer with one kind of gang for each job: job by job, the others as they were best before.
+
+        Kinds far behind the best when first asked (`poor`) are not asked again, unless the stock is another (`anew`).
+        """
+        first = not self._best
+        best = dict(self._best) or {job: next(iter(ways)) for job, ways in self._ways.items()}
+        answer = asked.under(self._only(best, bounds)) if not first or not best else solve.NOTHING
+        for job, ways in self._ways.items():
+            for way in ways:
+                if (way == best[job] and not first) or (way in self.poor and not (first or anew)):
+                    continue
+                tried = asked.under(self._only({**best, job: way}, bounds))
+                self._seen[way] = tried.value
+                if tried.value is not None and (answer.value is None or tried.value > answer.value):
+                    answer, best = tried, {**best, job: way}
+        if first and answer.value is not None:
+            self._best = best
+            self.poor |= {
+                way for way, v in self._seen.items()
+                if v is None or v < answer.value - BEHIND * abs(answer.value)
+            }  # fmt: skip
+        return answer
+
+    def _only(self, best: Mapping[str, Way], bounds: solve.Bounds) -> solve.Bounds:
+        """Bounds under which each job has no gang but of its kind."""
+        mine = np.concatenate([self._ways[job][way] for job, way in best.items()] or [np.zeros(0, dtype=np.int64)])
+        upper = bounds[1].copy()
+        upper[self._gangs] = 0.0
+        upper[mine] = bounds[1][mine]
+        return bounds[0], upper
 
     def _known(self, found: solve.Relaxed, aimed: FloatArray | None) -> Estimate | None:
         """A solution's value, with its slopes and what it stands on."""

@@ -7,7 +7,7 @@ demand, the same objective. Power is the chips' own at full load (TDP), times wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from eke.plan import planner, program
 from eke.plan.interval import Estimate, Span, Speeds, weakest
 from eke.plan.program import Problem
 from eke.plan.scenario import Scenario
-from eke.plan.stock import GROWN, Open, lean
+from eke.plan.stock import GROWN, Open, Way, lean
 
 FORMAT = "eke.worth/1"
 NODES = 16
@@ -152,7 +152,7 @@ def worth(
 
     def ask(kind: Chip) -> Offer:
         nonlocal done
-        found = _offer(scenario, problem, margins, reached, kind, margins[beside.name], speeds)
+        found = _offer(scenario, problem, margins, reached, kind, margins[beside.name], speeds, stock.poor)
         done += 1
         say(f"{done} of {len(kinds)} kinds of chip")
         return found
@@ -187,7 +187,7 @@ def planned(pool: Pool) -> float:
 
 def _offer(
     scenario: Scenario, problem: Problem, margins: Mapping[str, Estimate], reached: Estimate, kind: Chip,
-    each: Estimate, speeds: Speeds,
+    each: Estimate, speeds: Speeds, poor: Collection[Way],
 ) -> Offer:  # fmt: skip
     """What a node of `kind` adds to the objective, over `NODES` of them; beside what `each` of the best kind does."""
     own = next((p for p in scenario.fleet.pools if p.chip.name == kind.name), None)
@@ -200,7 +200,7 @@ def _offer(
         if basis is not None:
             built = program.build(lean(larger))
             _, _, primary, promises = planner.sought(built)
-            more = Open(built, primary, promises).most() or reached
+            more = Open(built, primary, promises, poor=poor).most() or reached
             adds = (more - reached) * (1 / NODES)
             speeds = speeds.beside(scenario, pool)
     if adds.value <= 0:
