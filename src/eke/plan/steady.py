@@ -1,9 +1,9 @@
 """The same promises and objective, told simply: few recipes, the same ones all day, piles worked off evenly.
 
-Many plans reach an objective; of these one is taken that a person would. With training fixed, a relaxation with one
-more column v[r] ≥ x[r,t] for each recipe in use finds those whose peaks cost the fewest chips; on these alone the
-integer program is small. A pile may be worked off at any time: of all ways, the one whose highest number of replicas
-is least. Neither changes objective or promises.
+Many plans reach an objective; of these one is taken that a person would. With training fixed, a program with two more
+columns for each recipe, v[r] ≥ x[r,t] replicas at its peak and whether it is used at all, chooses recipes; replicas may
+be split there. On these alone the integer program is small. A pile may be worked off at any time: of all ways, the one
+whose highest number of replicas is least. Neither changes objective or promises.
 """
 
 from __future__ import annotations
@@ -16,14 +16,22 @@ from eke.cost import FloatArray, IntArray
 from eke.plan import solve
 from eke.plan.part import Part, part, whole
 from eke.plan.program import Program
+from eke.plan.recipes import Recipe
 from eke.plan.solve import Bounds
 
 NIGHT = 0.2
 """Weight of chips in use beside chips at a recipe's peak."""
+EACH = 0.01
+"""Share of the chips at their peak that one recipe less is worth: so much is spent for a plan with fewer kinds."""
 SECONDS, GAP = 1.0, 1e-2
 """CPU seconds for the piles, and share of the chips that may be wasted."""
-FEW_S = 2.5
-"""CPU seconds to find a plan of few recipes."""
+CHOOSE_S, FEW_S, CHOICE = 1.5, 1.5, 0.03
+"""CPU seconds to choose recipes with split replicas, and then for whole ones; what the choice may leave."""
+TRACE = 1e-6
+"""A recipe is used where there is more of it than this."""
+ROUNDING = (1.0, 0.3, 0.0)
+"""Replicas of each recipe a pool must have room for when recipes are chosen, so that whole ones find room: the most
+that can be."""
 
 
 def settle(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
@@ -32,26 +40,139 @@ def settle(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
 
 
 def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
-    """Replicas of few of the recipes in `x` instead of all of them, if that costs neither objective nor promises."""
-    runs, recipes = program.runs, program.problem.recipes
-    free = ~np.array([r.kind == "train" for r in recipes], dtype=bool)[runs.recipe]
-    bounds = held(program, x, runs.at[~free])
-    used = np.unique(runs.recipe[free][x[runs.at[free]] > 0.5])
-    some = free & np.isin(runs.recipe, used)
-    bounds[1][runs.at[free & ~some]] = 0.0
-    at, kind = runs.at[some], np.searchsorted(used, runs.recipe[some])
-    wide = _peaks(whole(program), at, kind, len(used))
-    chips = np.array([program.problem.spared(recipes[i]) for i in used])
-    lower, upper = np.append(bounds[0], np.zeros(len(used))), np.append(bounds[1], np.full(len(used), np.inf))
-    relaxed = solve.relax(wide, np.concatenate([-NIGHT * program.spared, -chips]), (lower, upper))
-    if relaxed.value is None:
-        return x
-    chosen = np.unique(kind[relaxed.x[at] > 1e-6])
-    bounds[1][at[~np.isin(kind, chosen)]] = 0.0
-    found = solve.search(program, -program.spared, bounds, program.integer, seconds=FEW_S, gap=GAP)
-    if found.x is None or primary @ (x - found.x) > 1e-6 * abs(primary @ x) + 1e-12:
-        return x
-    return found.x
+    """Few recipes instead of those of `x`, if that costs neither objective nor promises."""
+    runs = program.runs
+    lower, upper = held(program, x, runs.at[runs.gang])
+    for column in program.aside.values():
+        if primary[column] == 0.0:
+            upper[column] = program.upper[column]
+    tried = _tried(program, x)
+    upper[runs.at[~runs.gang & ~np.isin(runs.recipe, tried)]] = 0.0
+    some = ~runs.gang & np.isin(runs.recipe, tried)
+    at, kind = runs.at[some], np.searchsorted(tried, runs.recipe[some])
+    for starting in (True, False):
+        simple = _Simple(program, tried, at, kind, starting=starting)
+        before, found = simple.worth(x), simple.plan((lower, upper), x)
+        if (
+            found is not None
+            and primary @ (x - found) <= 1e-6 * abs(primary @ x) + 1e-12
+            and simple.worth(found) > before
+        ):
+            return found
+    return x
+
+
+def _tried(program: Program, x: FloatArray) -> IntArray:
+    """Recipes in use, and for each workload and model in each pool the one that gives most for its chips."""
+    runs, problem = program.runs, program.problem
+    best: dict[tuple[str, ...], int] = {}
+    for i, r in enumerate(problem.recipes):
+        if r.kind != "train" and r.units <= problem.units[r.pool]:
+            other = problem.recipes[best.setdefault((r.workload, r.model, r.pool, r.part, r.to), i)]
+            if r.rate / r.units > other.rate / other.units:
+                best[r.workload, r.model, r.pool, r.part, r.to] = i
+    used = runs.recipe[~runs.gang & (x[runs.at] > 0.5)]
+    return np.unique(np.append(used, np.fromiter(best.values(), dtype=np.int64)))
+
+
+class _Simple:
+    """The program with what makes a plan simple: columns v[r] ≥ x[r,t], replicas at the peak, and whether r is used."""
+
+    def __init__(self, program: Program, tried: IntArray, at: IntArray, kind: IntArray, *, starting: bool) -> None:
+        recipes, n = [program.problem.recipes[i] for i in tried], len(program.lower)
+        self._program, self._at, self._kind, self._n = program, at, kind, n
+        self._chips = np.array([program.problem.spared(r) for r in recipes])
+        self._units = np.array([float(r.units) for r in recipes])
+        self._room = [program.rows[program.columns == program.aside[r.pool]] for r in recipes]
+        # Replicas at the peak may all start at once: their pool has room for that, so that nothing must give way.
+        starts = self._units * np.array([r.start_s for r in recipes]) / program.problem.slot_s
+        self._peaks = _peaks(whole(program), at, kind, len(recipes))
+        if starting:
+            self._peaks = self._with(self._peaks, n + np.arange(len(recipes)), starts)
+        self._most = np.array([_most(program, r) for r in recipes])
+        self._charge = 0.0
+
+    def _with(self, base: Part, columns: IntArray, units: FloatArray) -> Part:
+        """The part with `units` of a recipe's pool taken by its column, in every slot."""
+        return replace(
+            base, rows=np.concatenate([base.rows, *self._room]),
+            columns=np.concatenate([base.columns, *map(np.full_like, self._room, columns)]),
+            entries=np.concatenate([base.entries, np.repeat(units, [len(r) for r in self._room])]),
+        )  # fmt: skip
+
+    def worth(self, x: FloatArray) -> float:
+        """What a plan is worth: minus chips, at the peak and in the mean, and recipes. The first sets their charge."""
+        peak = self._peak(x)
+        chips = float(self._chips @ peak)
+        self._charge = self._charge or EACH * chips
+        return -NIGHT * float(self._program.spared @ x) - chips - self._charge * float((peak > 0).sum())
+
+    def _peak(self, x: FloatArray) -> FloatArray:
+        """Replicas of each recipe at its peak."""
+        peak = np.zeros(len(self._chips))
+        np.maximum.at(peak, self._kind, np.round(x[self._at]))
+        return peak
+
+    def plan(self, bounds: Bounds, x: FloatArray) -> FloatArray | None:
+        """A plan of the recipes chosen; where these find no room in whole replicas, the best known from `x` on."""
+        for rounding in ROUNDING:
+            split = self._charged(bounds, rounding)
+            if split is not None:
+                used = np.zeros(len(self._chips), dtype=bool)
+                used[self._kind[split[self._at] > TRACE]] = True
+                few = bounds[1].copy()
+                few[self._at[~used[self._kind]]] = 0.0
+                found = self._whole((bounds[0], few))
+                if found is not None:
+                    return found
+        return self._charged(bounds, 0.0, start=x)
+
+    def _charged(self, bounds: Bounds, rounding: float, start: FloatArray | None = None) -> FloatArray | None:
+        """The plan that is worth most. Without `start`, replicas may be split, and each recipe in use needs room for
+        `rounding` more of them.
+        """
+        base, program, k = self._peaks, self._program, len(self._chips)
+        used, row = self._n + k + np.arange(k), len(base.row_lower) + np.arange(k)
+        wide = replace(
+            base, lower=np.append(base.lower, np.zeros(k)), upper=np.append(base.upper, np.ones(k)),
+            row_lower=np.append(base.row_lower, np.zeros(k)), row_upper=np.append(base.row_upper, np.full(k, np.inf)),
+            rows=np.concatenate([base.rows, row, row]), columns=np.concatenate([base.columns, used, used - k]),
+            entries=np.concatenate([base.entries, self._most, -np.ones(k)]),
+        )  # fmt: skip
+        wide = self._with(wide, used, rounding * self._units)
+        lower = np.concatenate([bounds[0], np.zeros(2 * k)])
+        upper = np.concatenate([bounds[1], np.full(k, np.inf), np.ones(k)])
+        objective = np.concatenate([-NIGHT * program.spared, -self._chips, np.full(k, -self._charge)])
+        integer = np.append(program.integer & (start is not None), np.repeat([False, True], k))
+        if start is not None:
+            peak = self._peak(start)
+            start = np.concatenate([start, peak, peak > 0])
+        found = solve.search(
+            wide,
+            objective,
+            (lower, upper),
+            integer,
+            seconds=CHOOSE_S,
+            gap=CHOICE if start is None else GAP,
+            start=start,
+        )
+        return None if found.x is None else found.x[: self._n]
+
+    def _whole(self, bounds: Bounds) -> FloatArray | None:
+        """The plan in whole replicas whose peaks take fewest chips."""
+        k, program = len(self._chips), self._program
+        lower, upper = np.append(bounds[0], np.zeros(k)), np.append(bounds[1], np.full(k, np.inf))
+        objective = np.append(-NIGHT * program.spared, -self._chips)
+        integer = np.append(program.integer, np.zeros(k, dtype=bool))
+        found = solve.search(self._peaks, objective, (lower, upper), integer, seconds=FEW_S, gap=GAP)
+        return None if found.x is None else found.x[: self._n]
+
+
+def _most(program: Program, r: Recipe) -> float:
+    """Most replicas of a recipe that can be of use: twice what is asked for, since some round up and some may fail."""
+    fit = float(program.problem.units[r.pool] // r.units)
+    demand = program.problem.demand.get(r.workload)
+    return fit if demand is None else min(fit, 2.0 * np.ceil(demand.max() / r.rate) + 2.0)
 
 
 def held(program: Program, x: FloatArray, fixed: IntArray) -> Bounds:
