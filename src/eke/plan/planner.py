@@ -214,7 +214,7 @@ def problem(scenario: Scenario, workloads: Sequence[Workload], recipes: Iterable
     classes: dict[tuple[object, ...], list[int]] = {}
     for slot in range(scenario.slots):
         own = ((pin.workload, pin.pool, pin.form, pin.least, pin.most) for pin in held if pin.slot == slot)
-        classes.setdefault((*(round(r[slot], 9) for r in rates.values()), *own), []).append(slot)
+        classes.setdefault((*(f"{r[slot]:.9g}" for r in rates.values()), *own), []).append(slot)
     slots = tuple(tuple(s) for s in classes.values())
     return Problem(
         tuple(workloads), kept, room,
