@@ -54,6 +54,24 @@ def test_rules_differ_and_lose() -> None:
         assert (f.objective.value or 0.0) <= plan.objective.value * (1 + 2e-3)
 
 
+def test_an_equal_split_is_by_chips_and_their_peak() -> None:
+    """64 H800 of 1,979 and 48 L20 of 239 peak TFLOPS: the L20s' share is 8.3% of every slot, to the replica that
+    rounding gives either pool.
+    """
+    rate = 300.0
+    split = next(r for r in rules.RULES if r.name == "equal split")
+    found = rules.follow(split, parse(SMALL.replace("rate: 40/s", f"rate: {rate:g}/s")))
+    assert found.feasible
+    share = 48 * 239 / (48 * 239 + 64 * 1979)
+    demand = next(w for w in found.workloads if w.name == "chat").demand_rps or ()
+    for t, asked in enumerate(demand):
+        here = {p.pool: p.capacity["requests_per_s"] for p in found.placements if (p.workload, p.slot) == ("chat", t)}
+        each = {p.pool: p.capacity["requests_per_s"] / p.replicas for p in found.placements if p.workload == "chat"}
+        assert set(each) == {"h800", "l20"}
+        assert abs(here.get("l20", 0.0) - share * asked) <= sum(each.values()), t
+        assert abs(here["h800"] - (1 - share) * asked) <= sum(each.values()), t
+
+
 def test_what_cannot_be_kept_is_said() -> None:
     """A rule that leaves requests unanswered is not called feasible, and says how many it answers."""
     found = rules.follow(rules.RULES[0], parse(TOO_MUCH))

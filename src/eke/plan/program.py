@@ -390,7 +390,7 @@ def _reserve(
     h = sheet.column(classes, most * asked)
     sheet.put(answer, h, -1.0)
     fit = np.array([float(problem.units[r.pool] // r.units) for r in recipes])
-    needed = fit if problem.pinned else np.minimum(fit, np.ceil((1 + most[slot]) / gives) + 1)
+    needed = fit if problem.pinned else np.ceil((1 + most[slot]) / gives) + 1
     b = sheet.column(len(at), 1.0, integer=True)
     used = sheet.row(0.0, np.inf, len(at))
     sheet.put(used, b, needed)
