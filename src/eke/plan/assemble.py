@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 1e-6
 """Share of a demand that may be missing to rounding."""
+ROUNDED = 1e-3
+"""Share of what is said to be answered that may be missing in what replicas answer, before the latter is believed."""
 NOTABLE = 0.005
 """Share by which a step's batch may differ from the one asked for before it is worth a line."""
 
@@ -154,8 +156,9 @@ def _share(program: Program, x: FloatArray, recipe: Recipe, w: Workload, slot: i
     answered = float(x[program.answered[group][slot]])
     flowing = {flow: float(x[f[slot]]) for flow, f in program.flows.items() if flow.group == group}
     spare = min(1.0, answered / max(sum(flowing.values()), 1e-12))  # more may flow than is asked for
-    if not recipe.part:
-        return recipe.rate * max(0.0, answered - sum(flowing.values())) / together
+    if not recipe.part:  # never more than it can: of a huge demand, the solver's tolerance is many requests
+        most = together / float(program.problem.demand[w.name][slot])
+        return recipe.rate * min(most, max(0.0, answered - sum(flowing.values()))) / together
     reads, here = recipe.part == "prefill", (recipe.variant, recipe.pool)
     mine = sum(
         v for f, v in flowing.items()
@@ -266,7 +269,10 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
         demand = w.traffic.rates
         by_class = np.zeros(len(problem.weights))
         if x is not None:
-            by_class = problem.demand[w.name] * (1 - x[program.missing[w.name]])
+            said, answered = 1 - x[program.missing[w.name]], np.zeros(len(problem.weights))
+            for r in (r for r in rows if r.recipe.part != "prefill"):
+                answered[list(r.classes)] += r.share * r.replicas
+            by_class = problem.demand[w.name] * np.where(answered < said * (1 - ROUNDED), answered, said)
         served = [0.0] * len(demand)
         for c, slots in enumerate(problem.slots):
             for s in slots:

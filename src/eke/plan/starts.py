@@ -188,8 +188,8 @@ class _Day:
         """The plan with the runs `moved` decided anew; `x` where nothing better is found."""
         program, runs = self.program, self.program.runs
         lower, upper = steady.held(program, x, runs.at[~moved | ~(self._tried | runs.gang)])
-        if (moved & runs.gang).any():
-            for column in program.aside.values():
+        for column in program.aside.values():  # where chips set aside are what is aimed at, no more of them but at last
+            if moved.all() or self.objective[column] == 0.0:
                 upper[column] = program.upper[column]
         s, late = self.more(x)
         start = np.concatenate([x, s.ravel(), late.ravel()])
