@@ -20,16 +20,34 @@ from pathlib import Path
 from typing import Any
 
 import eke
-from eke.plan import Plan, Scenario, check, make, planner, rules
+from eke.plan import Plan, Scenario, check, effort, make, planner, rules
 from eke.plan.scenario import Train
 
 HERE = Path(__file__).parents[1]
+SAME = 1e-4
+"""Plans that differ by no more than this share are equally good: what the solver leaves of each step."""
 
 
-def reached(plan: Plan) -> tuple[int, float]:
-    """What ranks a plan: promises broken, then the objective (more is better)."""
-    sign = -1.0 if plan.objective.name == "fewest-chips" else 1.0
-    return -sum(not w.met for w in plan.workloads), sign * (plan.objective.value or 0.0)
+def worse(plan: Plan, other: Plan, scenario: Scenario) -> bool:
+    """Whether the plan is worse than the other in the order that `--best-effort` plans in: workloads that run at all,
+    by priority; promises, by priority; the objective.
+    """
+    pairs = zip(effort.rank(plan, scenario.workloads), effort.rank(other, scenario.workloads), strict=True)
+    differ = next(((ours, theirs) for ours, theirs in pairs if abs(ours - theirs) > SAME * abs(theirs)), (0.0, 0.0))
+    return differ[0] < differ[1]
+
+
+def alike(plan: Plan, other: Plan, scenario: Scenario) -> bool:
+    """Whether both run the same workloads and keep as much of their promises."""
+    ours, theirs = (effort.rank(p, scenario.workloads)[:-1] for p in (plan, other))
+    return all(abs(a - b) <= SAME * abs(b) for a, b in zip(ours, theirs, strict=True))
+
+
+def lost(plan: Plan) -> dict[str, list[str]]:
+    """Workloads that do not run at all, and others whose promise is not kept."""
+    run = {p.workload for p in plan.placements}
+    broken = [w.name for w in plan.workloads if not w.met]
+    return {"stopped": [n for n in broken if n not in run], "broken": [n for n in broken if n in run]}
 
 
 def ceiling(scenario: Scenario) -> float | None:
@@ -49,44 +67,45 @@ def measure(file: Path) -> dict[str, Any]:
     row: dict[str, Any] = {
         "scenario": scenario.name, "file": file.name, "objective": plan.objective.name, "unit": plan.objective.unit,
         "value": plan.objective.value, "bound": plan.objective.bound, "feasible": plan.feasible, "cpu_seconds": seconds,
-        "broken": -reached(plan)[0], "faults": check.faults(plan, scenario), "ceiling": ceiling(scenario), "rules": [],
+        **lost(plan), "faults": check.faults(plan, scenario), "ceiling": ceiling(scenario), "rules": [],
     }  # fmt: skip
     for across in (True, False):
         for name, other in rules.compared(scenario, across=across).items():
             row["rules"].append(
                 {
                     "rule": name, "one_pool": not across, "value": other.objective.value, "feasible": other.feasible,
-                    "broken": -reached(other)[0], "faults": check.faults(other, scenario), "gain": gain(plan, other),
-                    "worse": reached(plan)[0] < reached(other)[0] or (
-                        reached(plan)[0] == reached(other)[0] and plan.feasible
-                        and reached(plan)[1] < reached(other)[1] - 1e-6 * abs(reached(other)[1])
-                    ),
+                    **lost(other), "faults": check.faults(other, scenario), "gain": gain(plan, other, scenario),
+                    "worse": worse(plan, other, scenario),
                 }
             )  # fmt: skip
     return row
 
 
-def gain(plan: Plan, other: Plan) -> float | None:
-    """The plan's objective over the rule's, above 1 where the plan is better; None where one keeps fewer promises."""
+def gain(plan: Plan, other: Plan, scenario: Scenario) -> float | None:
+    """The plan's objective over the rule's, above 1 where the plan is better; None where they do not serve alike."""
     ours, theirs = plan.objective.value, other.objective.value
-    if not plan.feasible or reached(plan)[0] != reached(other)[0] or not ours or not theirs:
+    if not alike(plan, other, scenario) or not ours or not theirs:
         return None
-    return theirs / ours if plan.objective.name == "fewest-chips" else ours / theirs
+    return theirs / ours if plan.objective.name in ("fewest-chips", "least-energy") else ours / theirs
 
 
 def show(row: dict[str, Any]) -> None:
     """One scenario as a table."""
     print(f"\n{row['scenario']} ({row['file']}): {row['objective']}, {row['unit']}")
-    told = f"{row['broken']} promises broken" if row["broken"] else "all promises kept"
+    told = _lost(row) or "all promises kept"
     print(f"  {'plan':28}{_figure(row['value']):>11}{'':8}  {told}; bound {_figure(row['bound'])}", end="")
     print(f"; no plan passes {_figure(row['ceiling'])}, nothing served" if row["ceiling"] else "")
     for rule in row["rules"]:
         name = rule["rule"] + (", one pool a job" if rule["one_pool"] else "")
         if rule["one_pool"] and any(_same(rule, other) for other in row["rules"]):
             continue
-        broken = f"{rule['broken']} promises broken" if rule["broken"] else ""
         told = f"{rule['gain']:.3f} x" if rule["gain"] else "-"
-        print(f"  {name:44}"[:46] + f"{_figure(rule['value']):>11}{told:>10}  {broken}{'  WORSE' * rule['worse']}")
+        print(f"  {name:44}"[:46] + f"{_figure(rule['value']):>11}{told:>10}  {_lost(rule)}{'  WORSE' * rule['worse']}")
+
+
+def _lost(row: dict[str, Any]) -> str:
+    told = [f"{names}: {', '.join(row[names])}" for names in ("stopped", "broken") if row[names]]
+    return "; ".join(told)
 
 
 def _same(rule: dict[str, Any], other: dict[str, Any]) -> bool:

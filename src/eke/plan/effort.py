@@ -8,13 +8,16 @@ reached.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from eke.cost import FloatArray
 from eke.plan import branches
+from eke.plan.plan import Kept, Plan
 from eke.plan.program import Problem, Program
+from eke.plan.scenario import Train, Workload
 from eke.plan.solve import Outcome
 
 SLACK = 1e-6
@@ -26,6 +29,34 @@ def usable(problem: Problem) -> Problem:
     whole = [r for r in problem.recipes if not r.part]
     holding = {r.workload for r in whole if r.holds}
     return replace(problem, recipes=tuple(r for r in whole if r.holds or r.workload not in holding))
+
+
+def rank(plan: Plan, workloads: Sequence[Workload]) -> tuple[float, ...]:
+    """What plans are compared by, the larger the better and the first first: by priority, how many workloads run, and
+    then the promises kept, in parts; last the objective.
+    """
+    kept, owed = {w.name: w for w in plan.workloads}, sorted({w.priority for w in workloads})
+    placed = {(p.workload, p.slot) for p in plan.placements}
+    runs = [sum(_runs(w, kept[w.name], placed) for w in workloads if w.priority == level) for level in owed]
+    parts = [sum(_part(w, kept[w.name]) for w in workloads if w.priority == level) for level in owed]
+    less = plan.objective.name in ("fewest-chips", "least-energy")
+    return (*runs, *parts, (-1.0 if less else 1.0) * (plan.objective.value or 0.0))
+
+
+def _runs(w: Workload, kept: Kept, placed: Collection[tuple[str, int]]) -> bool:
+    """Whether a workload is placed at all; serving, in every slot that asks for it."""
+    if kept.demand_rps is None:
+        return any(name == w.name for name, _ in placed)
+    return all((w.name, slot) in placed for slot, rate in enumerate(kept.demand_rps) if rate > 0)
+
+
+def _part(w: Workload, kept: Kept) -> float:
+    """Share of a promise that is kept."""
+    if kept.demand_rps is not None and kept.served_rps is not None:
+        return sum(kept.served_rps) / max(sum(kept.demand_rps), 1e-300)
+    if isinstance(w, Train):
+        return min(1.0, (kept.tokens_per_s or 0.0) / w.tokens_per_s) if w.tokens_per_s else 1.0
+    return 1.0 if kept.met else (kept.tokens_per_day or 0.0) / w.tokens_per_day  # type: ignore[union-attr]
 
 
 def optimise(program: Program, objective: FloatArray, seconds: float) -> Outcome:

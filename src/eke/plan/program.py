@@ -267,7 +267,7 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
     if reserve:
         _nodes(sheet, problem, runs, classes)
     started = (
-        {w.name: _started(sheet, runs, of.workload == i, classes) for i, w in enumerate(problem.workloads)}
+        {w.name: _started(sheet, problem, w, runs, of.workload == i) for i, w in enumerate(problem.workloads)}
         if best_effort
         else {}
     )
@@ -516,14 +516,15 @@ def _spread(
         sheet.put(rows[at], runs.at[here], _tight(weight * rate[here], wanted[at]))
 
 
-def _started(sheet: _Sheet, runs: Columns, mine: Bools, classes: int) -> int:
-    """The column that says a workload runs, at least one replica of it, in every slot."""
+def _started(sheet: _Sheet, problem: Problem, w: Workload, runs: Columns, mine: Bools) -> int:
+    """The column that says a workload runs: at least one replica, of serving in every slot that asks for it."""
     started = sheet.column(1, 1.0, integer=True)
-    rows = sheet.row(0.0, np.inf, classes)
-    sheet.put(rows, started, -1.0)
-    for t in range(classes):
-        here = mine & ((runs.slot == t) | (runs.slot < 0))
-        sheet.put(rows[[t]], runs.at[here], 1.0)
+    asked = np.flatnonzero(problem.demand[w.name] > 0) if isinstance(w, Serve) else np.zeros(1, dtype=np.int64)
+    for t in asked.tolist():
+        here = mine & ((runs.slot == t) | (runs.slot < 0)) if isinstance(w, Serve) else mine
+        row = sheet.row(0.0, np.inf)
+        sheet.put(row, started, -1.0)
+        sheet.put(row, runs.at[here], 1.0)
     return int(started[0])
 
 
