@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
+from eke.plan import Plan, load, make, parse
+from eke.plan.scenario import Scenario
+
 LENGTHS = "{prompt: {p50: 1020, p90: 2735, p99: 4142}, output: {p50: 129, p90: 424, p99: 601}}"
 
 SMALL = f"""
@@ -47,3 +53,16 @@ objective: fewest-chips
 """
 
 TOO_MUCH = SMALL.replace("rate: 40/s", "rate: 4000/s").replace("name: small", "name: too-much")
+
+
+@cache
+def planned(text: str) -> Plan:
+    """The plan of a scenario's text; tests that only look at it share it."""
+    return make(parse(text))
+
+
+@cache
+def reference(path: Path) -> tuple[Scenario, Plan]:
+    """A reference scenario and its plan, likewise."""
+    scenario = load(path)
+    return scenario, make(scenario)

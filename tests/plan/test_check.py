@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.plan.scenarios import SMALL
+from tests.plan.scenarios import SMALL, planned
 
-from eke.plan import Plan, check, make, parse
+from eke.plan import Plan, check, parse
 from eke.plan.plan import Placement
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """The plan of the small scenario."""
-    return make(parse(SMALL))
+    return planned(SMALL)
 
 
 def altered(plan: Plan, kind: str, **changes: object) -> Plan:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.plan.scenarios import SMALL
+from tests.plan.scenarios import SMALL, planned
 
 from eke.plan import difference, make, parse, recipes
 from eke.plan.gangs import MOVE_S
@@ -16,7 +16,7 @@ from eke.plan.plan import Plan
 @pytest.fixture(scope="module")
 def small() -> Plan:
     """The plan of the small scenario."""
-    return make(parse(SMALL))
+    return planned(SMALL)
 
 
 def test_a_plan_does_not_differ_from_itself(small: Plan) -> None:

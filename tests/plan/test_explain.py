@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.plan.scenarios import SMALL, TOO_MUCH
+from tests.plan.scenarios import SMALL, TOO_MUCH, planned
 
 from eke.errors import InputError, UnknownName
 from eke.plan import advantage, make, parse, planner
@@ -79,7 +79,7 @@ def test_what_nobody_knows_is_asked_back(explainer: Explainer) -> None:
     with pytest.raises(UnknownName):
         explainer.of("chats")
     with pytest.raises(InputError, match="nothing to explain"):
-        Explainer(make(parse(TOO_MUCH)))
+        Explainer(planned(TOO_MUCH))
 
 
 def test_without_training_the_first_workload_is_the_measure() -> None:

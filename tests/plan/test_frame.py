@@ -6,17 +6,17 @@ import subprocess
 import sys
 
 import pytest
-from tests.plan.scenarios import SMALL
+from tests.plan.scenarios import SMALL, planned
 
 from eke.errors import InputError
-from eke.plan import make, parse
+from eke.plan import parse
 from eke.plan.plan import Plan
 
 
 @pytest.fixture(scope="module")
 def small() -> Plan:
     """The plan of the small scenario."""
-    return make(parse(SMALL))
+    return planned(SMALL)
 
 
 def test_columns_are_even_and_complete(small: Plan) -> None:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import strategies
+from tests.plan.scenarios import SMALL
+from typer.main import get_command
 
+from eke.cli.plan import plan as plan_verb
 from eke.errors import InputError
 from eke.plan import check, make, parse, pins, show
 from eke.plan.plan import Plan, from_dict
@@ -20,6 +25,7 @@ from eke.plan.scenario import LESS, Scenario, Train, Workload
 
 SECONDS = 0.5
 """CPU time a program may take here: a plan cut short must hold as well."""
+SCENARIOS = strategies.odd_scenarios() | strategies.scaled(SMALL)
 NEVER = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.large_base_example)
 
 
@@ -70,16 +76,34 @@ def sound(plan: Plan, scenario: Scenario) -> None:
         assert all(0 <= d <= a for d, a in zip(done, asked, strict=True))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=NEVER)
-@given(strategies.odd_scenarios(), st.data())
+@settings(max_examples=20, deadline=None, suppress_health_check=NEVER)
+@given(SCENARIOS, st.data())
 def test_any_scenario_has_an_answer(text: str, data: st.DataObject) -> None:
     """A few strange scenarios, every time."""
     answered(text, data)
 
 
+@settings(max_examples=6, deadline=None, suppress_health_check=[*NEVER, HealthCheck.function_scoped_fixture])
+@given(SCENARIOS | SCENARIOS.flatmap(strategies.mangled))
+def test_the_command_line_ends_with_its_status(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """0 with a plan, 2 with what cannot hold together, 64 with what is wrong in the file; whatever the file."""
+    file = tmp_path / "scenario.yaml"
+    file.write_text(text)
+    app = typer.Typer()
+    app.command()(plan_verb)
+    capsys.readouterr()
+    try:
+        status = get_command(app).main([str(file), "-o", "json"], standalone_mode=False)
+    except InputError:  # ends with 64: tests/cli/test_cli.py
+        return
+    made = json.loads(capsys.readouterr().out)
+    assert (status or 0) == (0 if made["feasible"] else 2)
+    assert bool(made["infeasible_because"]) == (not made["feasible"])
+
+
 @pytest.mark.slow
 @settings(max_examples=int(os.environ.get("EKE_EXAMPLES", "1000")), deadline=None, suppress_health_check=NEVER)
-@given(strategies.odd_scenarios(), st.data())
+@given(SCENARIOS, st.data())
 def test_thousands_of_scenarios_have_an_answer(text: str, data: st.DataObject) -> None:
     """The same for an hour."""
     answered(text, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations_with_replacement, product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from eke.plan.distribution import Distribution
 from eke.plan.mixed_pipeline import Members, Pipeline, bound, members, place
 
 LAYERS = 4
+CUTS = list(product((True, False), repeat=LAYERS - 1))
 
 
 @st.composite
@@ -29,21 +31,23 @@ def kinds(draw: st.DrawFn) -> tuple[Members, ...]:
     return tuple(found)
 
 
-def _flow(arcs: list[tuple[int, int, float]]) -> float:
-    """Most that gets from layer 0 to the last: the least cut between the layer boundaries."""
-    inner = range(1, LAYERS)
-    cuts = []
-    for chosen in product((True, False), repeat=LAYERS - 1):
-        before = {0, *(i for i, inside in zip(inner, chosen, strict=True) if inside)}
-        cuts.append(sum(rate for first, last, rate in arcs if first in before and last not in before))
-    return min(cuts)
+def _cuts(first: int, last: int, rate: float) -> list[float]:
+    """What a run of layers adds to each cut between the boundaries of layers: its rate where it crosses the cut."""
+    before = [{0, *(i for i, inside in enumerate(chosen, 1) if inside)} for chosen in CUTS]
+    return [rate if first in cut and last not in cut else 0.0 for cut in before]
 
 
 def _best(of: tuple[Members, ...]) -> float:
-    """The most any placement passes: every member holds any run of layers, and what one holds may overlap another's."""
-    runs = [[(f, f + k, m.rate(k)) for k in range(1, len(m.passes) + 1) for f in range(LAYERS - k + 1)] for m in of]
-    each = [list(combinations_with_replacement(r, m.count)) for r, m in zip(runs, of, strict=True)]
-    return max(_flow([arc for arcs in chosen for arc in arcs]) for chosen in product(*each))
+    """The most any placement passes: every member holds any run of layers, and what one holds may overlap another's.
+
+    What passes is the least cut between layer 0 and the last; of all placements the largest of those.
+    """
+    total = np.zeros((1, len(CUTS)))
+    for m in of:
+        runs = [_cuts(f, f + k, m.rate(k)) for k in range(1, len(m.passes) + 1) for f in range(LAYERS - k + 1)]
+        each = np.array([np.sum(some, axis=0) for some in combinations_with_replacement(runs, m.count)])
+        total = (total[:, None, :] + each[None, :, :]).reshape(-1, len(CUTS))
+    return float(total.min(axis=1).max())
 
 
 def _check(of: tuple[Members, ...], layers: int, found: Pipeline) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.plan.scenarios import SMALL
+from tests.plan.scenarios import SMALL, planned
 
 from eke.errors import InputError, UnknownName
 from eke.plan import Plan, check, make, parse, pins
@@ -15,7 +15,7 @@ from eke.plan.pins import Form, Pin
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """The plan of the small scenario."""
-    return make(parse(SMALL))
+    return planned(SMALL)
 
 
 def placed(plan: Plan, workload: str) -> list[tuple[object, ...]]:

@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.plan.scenarios import SMALL
+from tests.plan.scenarios import SMALL, planned
 
 from eke.errors import InputError
-from eke.plan import Plan, make, parse, read, show
+from eke.plan import Plan, read, show
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """The plan of the small scenario."""
-    return make(parse(SMALL))
+    return planned(SMALL)
 
 
 def test_a_plan_survives_its_file(plan: Plan, tmp_path: Path) -> None:

@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from tests import strategies
-from tests.plan.scenarios import MIXED_QUALITY, SMALL, TOO_MUCH
+from tests.plan.scenarios import MIXED_QUALITY, SMALL, TOO_MUCH, planned, reference
 
 from eke.errors import InputError
-from eke.plan import check, load, make, parse, planner, rules
+from eke.plan import Plan, check, parse, planner, rules
 from eke.plan.scenario import Scenario
 
 
-def _never_better(scenario: Scenario) -> None:
+def _never_better(scenario: Scenario, plan: Plan) -> None:
     """Each rule's plan passes the second look; none that keeps all promises passes the plan's bound."""
-    scenario = planner.ready(scenario)
-    plan, problem = make(scenario), planner.pose(scenario)
+    problem = planner.pose(scenario)
     sign = -1.0 if plan.objective.name == "fewest-chips" else 1.0
     for name, found in rules.compared(scenario, problem).items():
         assert check.faults(found, scenario) == [], name
@@ -31,19 +30,19 @@ def _never_better(scenario: Scenario) -> None:
 @pytest.mark.parametrize("text", [SMALL, MIXED_QUALITY, SMALL.replace("train-progress", "fewest-chips")])
 def test_no_rule_passes_the_bound(text: str) -> None:
     """On small scenarios, of both kinds of objective."""
-    _never_better(parse(text))
+    _never_better(parse(text), planned(text))
 
 
 @pytest.mark.parametrize("name", ["full-stack", "ten-thousand-cards"])
 def test_no_rule_passes_the_bound_of_a_real_fleet(shared_data: Path, name: str) -> None:
     """On reference scenarios too."""
-    _never_better(load(shared_data.parent / "scenarios" / f"{name}.yaml"))
+    _never_better(*reference(shared_data.parent / "scenarios" / f"{name}.yaml"))
 
 
 def test_rules_differ_and_lose() -> None:
     """On two kinds of chips the rules serve in different places, and each loses training to the plan."""
     scenario = parse(SMALL)
-    plan, found = make(scenario), rules.compared(scenario)
+    plan, found = planned(SMALL), rules.compared(scenario)
     pools = {name: frozenset(p.pool for p in f.placements if p.kind == "serve") for name, f in found.items()}
     assert pools["strong trains, weak serves"] == {"l20"}
     assert "h800" in pools["greedy by throughput"]

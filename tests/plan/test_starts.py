@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plan.scenarios import SMALL
+from tests.plan.scenarios import SMALL, planned
 from tests.plan.test_program import MODEL, recipe, train
 
 from eke.models import catalogue
@@ -29,7 +29,7 @@ DAYS = st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0]), min_size=3, max_size=3)
 Replicas = dict[str, list[int]]
 
 
-def planned(
+def day(
     rates: list[list[float]], recipes: list[Recipe], units: dict[str, int]
 ) -> tuple[Problem, Replicas | None]:  # fmt: skip
     """The problem of a day of three slots, and replicas by recipe and slot of its plan after starts are paid; None
@@ -93,7 +93,7 @@ def exists(posed: Problem) -> bool:
                 fits.append(counts)
         by_slot.append(fits)
     return any(
-        room(posed, {str(i): list(n) for i, n in enumerate(zip(*day, strict=True))}) for day in product(*by_slot)
+        room(posed, {str(i): list(n) for i, n in enumerate(zip(*chosen, strict=True))}) for chosen in product(*by_slot)
     )
 
 
@@ -105,7 +105,7 @@ def test_starts_find_room_where_any_plan_has_it(rates: list[list[float]], a: int
         replace(recipe(f"s{i}", "serve", pool, 1, rate), start_s=share * SLOT_S)
         for i in range(len(rates)) for pool, rate in (("a", 1.0), ("b", 2.0 - i))
     ]  # fmt: skip
-    posed, found = planned(rates, recipes, {"a": a, "b": b})
+    posed, found = day(rates, recipes, {"a": a, "b": b})
     if found is None:
         return
     assert room(posed, found) == exists(posed)
@@ -118,7 +118,7 @@ def test_a_gang_gives_way_to_what_starts() -> None:
     gangs = [recipe("job", "train", "a", n, float(n)) for n in range(1, 9)]
     for start_s, size in ((0.0, 6), (0.1 * SLOT_S, 5)):
         recipes = [*(replace(r, start_s=start_s) for r in serving), *gangs]
-        posed, found = planned(rates, recipes, {"a": 10})
+        posed, found = day(rates, recipes, {"a": 10})
         assert found is not None
         trains = {posed.recipes[int(i)].units: n for i, n in found.items() if posed.recipes[int(i)].kind == "train"}
         assert trains == {size: [1, 1, 1]}
@@ -128,7 +128,7 @@ def test_a_gang_gives_way_to_what_starts() -> None:
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """The plan of the small scenario: four slots a day."""
-    return make(parse(SMALL))
+    return planned(SMALL)
 
 
 def test_a_plan_tells_what_starts(plan: Plan) -> None:

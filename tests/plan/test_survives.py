@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plan.scenarios import LENGTHS, MIXED_QUALITY, SMALL
+from tests.plan.scenarios import LENGTHS, MIXED_QUALITY, SMALL, planned
 from tests.plan.test_program import recipe, serve
 
 from eke.errors import InputError
@@ -136,7 +136,7 @@ def test_a_plan_survives_each_of_its_nodes(safe: Plan) -> None:
             each = p.capacity["requests_per_s"] / p.replicas
             many = 1 if p.recipe.get("per_node") == 1 else min(p.replicas, max(1, int(8 // p.chips_per_replica)))
             assert capacity - many * each >= asked * (1 - 1e-6)
-    plain = make(parse(SMALL))
+    plain = planned(SMALL)
     assert check.faults(plain, parse(SAFE))  # which the plan that was not asked to does not
     assert any("any node down" in n for n in safe.notes)
     assert (safe.objective.gap or 0.0) <= 0.01
