@@ -77,5 +77,5 @@ def test_who_joins_others_pays_for_what_it_costs_them() -> None:
     rest = max(own.values())
     joined = {r.units: r.rate for r in gangs.parts(JOB, site, rest, 0.5, 12.5e9, joins=True)}
     for n, rate in joined.items():
-        assert rate == pytest.approx(own[n] - rest * (gangs.JOINING + n * gangs.LOST_PER_CHIP))
+        assert rate == pytest.approx(own[n] - rest * (gangs.JOINING + 1 - gangs.kept(n)))
     assert gangs.parts(JOB, site, 1000 * rest, 0.5, 12.5e9, joins=True) == []

@@ -92,6 +92,8 @@ def _print(made: Runway) -> None:
     page.print()
     for said in made.assumptions:
         page.print(f"[dim]{said}[/]", soft_wrap=True)
+    if said := tell.beside_the_plan(made):
+        page.print(f"[dim]{said}[/]", soft_wrap=True)
     page.print(
         f"[dim]{made.samples:,} futures, seed {made.seed}; a month's training is overstated by "
         f"{made.tolerance:.2%} in the mean; {made.seconds['total']:.0f} s[/]", soft_wrap=True,

@@ -1,7 +1,6 @@
 """Recipes of training: one gang of data-parallel replicas, in every size that is worth its chips. Knows no deadline.
 
-A gang loses time to failures: with u chips, each failing once in M seconds, a step forward is kept with probability
-1 / (1 + u (R + K/2) / M), where R is the time to come back and K the time between checkpoints (half of it is lost).
+A gang loses time to failures, as `eke.cost.goodput` says: more, the more chips it has.
 """
 
 from __future__ import annotations
@@ -9,8 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from eke.cost import FloatArray, IntArray, Layouts
+from eke.cost.goodput import Restarts, effective_share
 from eke.figures import Precision
 from eke.models.variant import Variant
 from eke.plan import layouts
@@ -19,15 +20,9 @@ from eke.plan.pins import Form
 from eke.plan.recipes import UNKNOWN_LINK, Recipe, Site
 from eke.plan.scenario import Train
 
-CHIP_FAILURES_S = 1000 / 6.5 * 86400 * 8
-"""Seconds between failures of one chip: 6.5 failures per 1,000 node-days of 8 GPUs (Meta RSC-1, arXiv 2410.21680)."""
-RECOVERY_S = 720.0
-"""From a failure to the next step: 12 minutes, estimated (restarts of 68 min by hand, Unicron, to 17 s of warm
-start, FT-HSDP)."""
-CHECKPOINT_S = 1800.0
-"""Between two checkpoints; estimated."""
-LOST_PER_CHIP = (RECOVERY_S + CHECKPOINT_S / 2) / CHIP_FAILURES_S
-"""Share of its time that one chip's failures cost a gang."""
+RESTARTS = Restarts()
+"""What failures cost, as `eke.cost.goodput` has it: as often as three published fleets fail in the mean, the checkpoint
+interval that loses least."""
 JOINING = 1 - 0.9749
 """Share of a gang's rate lost to another kind of chip in step with it: HETHUB reached 97.49% of the theoretical rate
 of two kinds on 768 chips (arXiv 2405.16256, abstract); others state 95% (Baidu Baige 4.0, vendor's claim)."""
@@ -76,12 +71,17 @@ def parts(workload: Train, site: Site, rest: float, share: float, link: float | 
         joins: this is not the strongest pool of the group.
     """
     found = _gangs(workload, site, share, link or UNKNOWN_LINK)
-    lost = [rest * (r.units * LOST_PER_CHIP + JOINING * joins) / r.rate for r in found]
+    lost = [rest * (1 - float(kept(r.units)) + JOINING * joins) / r.rate for r in found]
     return [
         replace(r, rate=r.rate * (1 - part), mfu=r.mfu * (1 - part))
         for r, part in zip(found, lost, strict=True)
         if part < 1
     ]
+
+
+def kept(chips: ArrayLike) -> FloatArray:
+    """Share of its time that a gang of so many chips does not lose to failures, restarts and checkpoints."""
+    return effective_share(np.asarray(chips, dtype=float) / RESTARTS.chip_s, RESTARTS)
 
 
 def _gangs(workload: Train, site: Site, share: float, link: float | None, only: Layouts | None = None) -> list[Recipe]:
@@ -111,8 +111,7 @@ def _gangs(workload: Train, site: Site, share: float, link: float | None, only: 
         crossing = 2 * GRADIENT_BYTES * workload.architecture.parameters / (link * gang)
         # Each part takes whole micro-batches: the last one is, in the mean, half empty.
         seconds = seconds * (1 + 0.5 / count) + crossing
-    kept = 1 / (1 + gang * LOST_PER_CHIP)
-    rate = np.where(memory.fits & (units <= site.units), batch / seconds * kept, 0.0)
+    rate = np.where(memory.fits & (units <= site.units), batch / seconds * kept(gang), 0.0)
     flop = cost.training_flop_per_token(workload.sequence)
     mfu = rate * flop / (gang * cost.peak(workload.precision))
     return [

@@ -55,7 +55,7 @@ class Team:
         speed: [pools of the fleet] c, tokens/s a unit at best; 0 outside the team.
         strength, rate: a gang's strength in tokens/s and what it trains, without failures; as points of a curve.
         failing: failures a second at these strengths.
-        recipe: the fastest gang in the strongest pool.
+        recipe: the fastest gang in the strongest pool. recipes: of each pool.
     """
 
     pools: tuple[int, ...]
@@ -64,6 +64,7 @@ class Team:
     rate: FloatArray
     failing: FloatArray
     recipe: Recipe
+    recipes: tuple[Recipe, ...]
 
     def trains(
         self, strength: FloatArray, faster: FloatArray, restarts: Restarts, failing: FloatArray, restless: FloatArray
@@ -177,7 +178,7 @@ def _measure(found: Sequence[Recipe]) -> Curve | None:
         return None
     count = np.array([r.units for r in found], dtype=float)
     # What failures cost is added later, for the whole team.
-    rate = np.array([r.rate * (1 + r.tp * r.pp * r.dp * gangs.LOST_PER_CHIP) for r in found])
+    rate = np.array([r.rate for r in found]) / gangs.kept([r.tp * r.pp * r.dp for r in found])
     order = np.argsort(count)
     count, rate = count[order], np.maximum.accumulate(rate[order])
     return Curve(np.append(0.0, count), np.append(0.0, rate), tuple(found[i] for i in order))
@@ -201,7 +202,8 @@ def _team(
     beyond = strength[-1] / max(reach[-1], 1e-12) + 1.0
     failing = np.interp(strength, np.append(reach, reach[-1] * beyond), np.append(fails, fails[-1] * beyond))
     return Team(
-        tuple(places[n] for n in names), speed, strength, np.maximum.accumulate(rate), failing, lead.recipe(there[0])
+        tuple(places[n] for n in names), speed, strength, np.maximum.accumulate(rate), failing, lead.recipe(there[0]),
+        tuple(curves[n].recipe(u) for n, u in zip(names, there, strict=True)),
     )  # fmt: skip
 
 

@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 
 from eke import units
-from eke.cost import FloatArray
+from eke.cost import Basis, FloatArray
 from eke.errors import InputError
 from eke.fleet import catalogue
 from eke.fleet.chip import Chip
 from eke.fleet.pool import Link, Pool
 from eke.plan import planner
+from eke.plan.interval import weakest
 from eke.plan.program import Problem
 from eke.plan.reading import available_by_default
 from eke.plan.runway.generation import Known, generation
 from eke.plan.runway.month import answers
-from eke.plan.runway.run import Outlooks, growth_of, intervals, posed, share_done
+from eke.plan.runway.result import Quantiles
+from eke.plan.runway.run import Outlooks, basis_of, growth_of, intervals, posed, share_done
 from eke.plan.runway.stock import MONTH_S, quantiles
 from eke.plan.runway.timeline import DAY_S
 from eke.plan.scenario import Alternative, Arrival, Batch, Generations, Scenario, Serve, Train
@@ -55,7 +57,9 @@ class Lever:
             would be lost without it.
         generations: gained within the horizon in the mean; p10 and p90 of the futures.
         end_days: p50 of the first generation that is not certain to be done, before and after; None beyond the horizon.
-        basis: of the speeds that it rests on. note: what it takes, or why it does nothing.
+            end_interval: its p10 and p90 after.
+        basis: of the least known speed that training then rests on, and of the chips that join.
+        note: what it takes, or why it does nothing.
     """
 
     kind: str
@@ -64,6 +68,7 @@ class Lever:
     p10: float
     p90: float
     end_days: tuple[float | None, float | None]
+    end_interval: tuple[float | None, float | None]
     basis: str
     note: str = ""
 
@@ -111,7 +116,7 @@ class _Change:
     scenario: Scenario
     problem: Problem | None = None
     note: str = ""
-    basis: str = "modelled"
+    basis: Basis | None = None
     horizon_s: float | None = None
     alone: bool = False
     steady: bool = False
@@ -176,6 +181,7 @@ class _Answer:
     outlooks: Outlooks
     score: FloatArray
     ends: tuple[FloatArray, ...]
+    basis: Basis | None
 
 
 class _Asked:
@@ -193,7 +199,7 @@ class _Asked:
         trained = outlooks.trained()
         horizon = outlooks.moves.horizon_s
         done = np.sum([share_done(t, horizon) for t in trained], axis=0)
-        return _Answer(outlooks, done, tuple(t.end for t in trained))
+        return _Answer(outlooks, done, tuple(t.end for t in trained), weakest(*map(basis_of, trained)))
 
 
 def _again(seen: Problem, scenario: Scenario) -> Problem | None:
@@ -210,12 +216,12 @@ def _lever(change: _Change, base: _Answer, after: _Answer) -> Lever:
     low, high = np.quantile(gain, (0.1, 0.9))
     horizon = base.outlooks.moves.horizon_s / DAY_S
     unsure = next((i for i, e in enumerate(base.ends) if (e > base.outlooks.moves.horizon_s).any()), 0)
-    ends = tuple(
-        quantiles(a.ends[unsure] / DAY_S, horizon)["p50"] if unsure < len(a.ends) else None for a in (base, after)
-    )
+    nothing: Quantiles = dict.fromkeys(("p10", "p50", "p90"))
+    was, now = (quantiles(a.ends[unsure] / DAY_S, horizon) if unsure < len(a.ends) else nothing for a in (base, after))
+    basis = weakest(after.basis, change.basis)
     return Lever(
         change.kind, change.name, round(float(gain.mean()), 3), round(float(low), 3), round(float(high), 3),
-        (ends[0], ends[1]), change.basis, change.note,
+        (was["p50"], now["p50"]), (now["p10"], now["p90"]), basis or "", change.note,
     )  # fmt: skip
 
 
@@ -375,9 +381,8 @@ def _chips(o: Outlooks, chips: int, kinds: Sequence[str]) -> Iterator[_Change]:
             continue
         more = Arrival(pool.name, max(1, round(chips / pool.chips_per_node)), AFTER_S)
         moves = replace(o.moves, arrivals=(*o.moves.arrivals, more))
-        basis = "guessed" if pool.chip.vendor in DOMESTIC else "modelled"
-        yield _Change("chips", when.format(pool.chip.name), replace(s, generations=moves), note=f"to {pool.name}",
-                      basis=basis)  # fmt: skip
+        name = when.format(pool.chip.name)
+        yield _Change("chips", name, replace(s, generations=moves), note=f"to {pool.name}")
     owned = {p.chip.name for p in s.fleet.pools}
     for chip in _kinds(kinds):
         if chip.name in owned:
@@ -390,7 +395,8 @@ def _chips(o: Outlooks, chips: int, kinds: Sequence[str]) -> Iterator[_Change]:
         changed = replace(s, fleet=fleet, generations=moves)
         note = "a pool of its own" + ("; failure rate unknown" if chip.vendor in DOMESTIC else "")
         beside = _posed_beside(o, changed, pool, nodes)
-        yield _Change("chips", when.format(chip.name), changed, beside, note, basis="guessed")
+        basis = weakest(*(r.basis for r in beside.recipes if r.pool == pool.name)) or "guessed"
+        yield _Change("chips", when.format(chip.name), changed, beside, note, basis=basis)
 
 
 def _kinds(names: Sequence[str]) -> list[Chip]:

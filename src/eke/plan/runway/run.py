@@ -15,19 +15,20 @@ from math import isfinite
 
 import numpy as np
 
-from eke.cost import CostModel, FloatArray, IntArray, goodput
+from eke.cost import Basis, CostModel, FloatArray, IntArray, goodput
 from eke.cost.goodput import Restarts
 from eke.errors import InputError
 from eke.models.variant import Variant
-from eke.plan import planner
+from eke.plan import gangs, planner
 from eke.plan.gangs import MOVE_S
+from eke.plan.interval import weakest
 from eke.plan.program import Problem
 from eke.plan.recipes import sites, units, units_per_chip
 from eke.plan.runway import tell
 from eke.plan.runway.generation import Generation, Known, Team, generation
 from eke.plan.runway.month import Month, Solved, answers
 from eke.plan.runway.prices import Envelope
-from eke.plan.runway.result import Outlook, Runway, Sensitivity
+from eke.plan.runway.result import Outlook, Runway, Sensitivity, Today
 from eke.plan.runway.stock import MONTH_S, futures, quantiles
 from eke.plan.runway.timeline import DAY_S, done_by, ends, until
 from eke.plan.scenario import Batch, Generations, Scenario, Serve, Train
@@ -312,6 +313,19 @@ class Outlooks:
 
     # What they say
 
+    def today(self, first: Trained) -> Today:
+        """The first month beside the plan: at the plan's speeds and failures, with all chips it can be made with."""
+        chips = np.array([float(units(p)) for p in self.scenario.fleet.pools])
+        found = [
+            float(np.interp(solved.value, w.team.strength, w.team.rate) * gangs.kept(chips[list(w.team.pools)].sum()))
+            for w in self._ways(first.of)
+            for solved in [self.month.train(chips, 1.0, self.totals[0], w.team.speed, w.moves)]
+            if solved is not None
+        ]
+        self._say("beside the plan")
+        done = next(w for w in planner.make(self.scenario).workloads if w.name == self.first.name)
+        return Today(max(found, default=None), done.tokens_per_s or None)
+
     def runway(self) -> Runway:
         """All of it."""
         found = self.trained()
@@ -323,6 +337,7 @@ class Outlooks:
         whole = np.sort(np.stack([t.end <= horizon for t in found], axis=1).sum(axis=1))[::-1]
         places = {"p10": 0.9, "p50": 0.5, "p90": 0.1}
         finished = {k: float(whole[min(int(self.samples * q), self.samples - 1)]) for k, q in places.items()}
+        today = self.today(found[0])
         seconds = {"total": time.perf_counter() - self._began}
         return Runway(
             self.scenario.name, horizon / DAY_S, self.samples, self.seed,
@@ -330,9 +345,15 @@ class Outlooks:
             round(float(done.sum(axis=1).mean()), 3), finished,
             quantiles(serving / DAY_S, horizon / DAY_S), float((serving > horizon).mean()),
             quantiles(training / DAY_S, horizon / DAY_S), float((training > horizon).mean()),
-            out, shares, tell.months(self), self._sensitivity(found), tell.assumptions(self),
+            out, shares, {"serving": self.serving_basis, "training": basis_of(found[0])},
+            tell.months(self), self._sensitivity(found), tell.assumptions(self), today,
             max(self.gaps, default=0.0), seconds,
         )  # fmt: skip
+
+    @property
+    def serving_basis(self) -> Basis | None:
+        """Of the least known speed that serving rests on."""
+        return weakest(*(r.basis for r in self.problem.recipes if r.kind == "serve"))
 
     def serving_until(self) -> FloatArray:
         """When the promises of serving can no longer be kept with all chips [samples], in seconds."""
@@ -370,11 +391,11 @@ class Outlooks:
         horizon, a = self.moves.horizon_s / DAY_S, t.of.workload.architecture
         finishes = t.end <= self.moves.horizon_s
         pools, binds, kept, rate = tell.halfway(self, t)
-        basis = min((w.team.recipe.basis for w in t.ways), key=["guessed", "modelled", "measured"].index, default="")
         return Outlook(
             t.of.name, t.of.workload.model, a.parameters, a.active_parameters, t.of.workload.tokens, t.of.flop,
             quantiles(t.start / DAY_S, horizon), quantiles(t.end / DAY_S, horizon), round(float(finishes.mean()), 4),
-            round(float(done.mean()), 4), pools, binds, kept, rate, basis,
+            round(float(done.mean()), 4), pools, binds, kept, rate,
+            basis_of(t) or "",
         )  # fmt: skip
 
     def _sensitivity(self, found: list[Trained]) -> tuple[Sensitivity, ...]:
@@ -383,16 +404,25 @@ class Outlooks:
         told = []
         for times in (0.25, 1.0, 4.0):
             start, days, total = np.zeros(len(few)), {}, np.zeros(len(few))
+            spans: dict[str, tuple[float | None, float | None]] = {}
             for t in found:
                 rate = np.max([self.rate(w, few, failing=times) for w in t.ways], axis=0) if t.ways else None
                 end = np.full(len(few), np.inf) if rate is None else ends(rate, start, t.of.workload.tokens)
-                days[t.of.name] = quantiles(end / DAY_S, self.moves.horizon_s / DAY_S)["p50"]
+                dates = quantiles(end / DAY_S, self.moves.horizon_s / DAY_S)
+                days[t.of.name], spans[t.of.name] = dates["p50"], (dates["p10"], dates["p90"])
                 if rate is not None:
                     part = replace(t, rate=rate, start=start)
                     total += share_done(part, self.moves.horizon_s)
                 start = np.where(end <= self.moves.horizon_s, end, np.inf)
-            told.append(Sensitivity("all chips", times, days, round(float(total.mean()), 3)))
+            told.append(Sensitivity("all chips", times, days, round(float(total.mean()), 3), spans))
         return tuple(told)
+
+
+def basis_of(t: Trained) -> Basis | None:
+    """Of the least known speed that a generation's training rests on, in whatever way is not rare."""
+    taken = np.bincount(t.way[t.rate > 0], minlength=len(t.ways))
+    often = [w for w, n in zip(t.ways, taken, strict=True) if n > RARE * taken.sum()]
+    return weakest(*(r.basis for w in often for r in w.team.recipes))
 
 
 def posed(scenario: Scenario, names: tuple[str, ...]) -> Problem:

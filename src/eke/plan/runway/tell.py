@@ -122,12 +122,24 @@ def assumptions(of: Outlooks) -> tuple[str, ...]:
     if any(isinstance(w, Batch) for w in of.problem.workloads):
         told.append("Batch work keeps its daily amount before training, and gives way when serving itself is short.")
     told.append(
-        "Replicas may be split in this program: whole ones need a few chips more (see `eke plan`). Every "
-        "replica reads prompts and writes answers; splitting the two, as a plan may, is not counted."
+        "Replicas and gangs may be split in this program: whole ones need a few chips more. Every replica reads "
+        "prompts and writes answers; splitting the two, as a plan may, is not counted."
     )
     late = [w.name for w in of.problem.workloads if isinstance(w, Serve) and breaks(of.problem, w.name)]
     told += [f"{n}: no recipe here keeps its latency promise; serving does not suffice from the start." for n in late]
     return tuple(told)
+
+
+def beside_the_plan(of: Runway) -> str:
+    """How far the first month is from the plan, in a sentence; empty where one of them trains nothing."""
+    now = of.today
+    if now.difference is None or now.tokens_per_s is None or now.plan_tokens_per_s is None:
+        return ""
+    return (
+        f"At the plan's speeds, the slow end, the first month trains {units.show_count(now.tokens_per_s)} tokens/s; "
+        f"`eke plan` trains {units.show_count(now.plan_tokens_per_s)} in whole gangs and replicas: this is "
+        f"{now.difference:+.1%} beside it. Dates stand on the middle of speeds, and so are earlier than the plan's."
+    )
 
 
 # Rows for tables
@@ -166,7 +178,8 @@ def generations(of: Runway) -> list[dict[str, Any]]:
 def suffices(of: Runway) -> list[dict[str, Any]]:
     """Until when the stock suffices."""
     return [
-        {"use": use, "suffices until day": date(q), "p10–p90": span(q), "all through": f"{chance:.0%}"}
+        {"use": use, "suffices until day": date(q), "p10–p90": span(q), "all through": f"{chance:.0%}",
+         "basis": of.suffices_basis[use] or ""}
         for use, q, chance in (
             ("serving", of.serving_until, of.serving_chance), ("training", of.training_until, of.training_chance),
         )
@@ -177,9 +190,15 @@ def failures(of: Runway) -> list[dict[str, Any]]:
     """What another failure rate would do."""
     return [
         {"failures": f"{s.failures:g}x", "generations": f"{s.generations:.2f}"}
-        | {n: "beyond" if d is None else f"{d:,.0f}" for n, d in s.end_days.items()}
+        | {n: _dated(d, s.interval_days[n]) for n, d in s.end_days.items()}
         for s in of.failures
     ]
+
+
+def _dated(day: float | None, interval: tuple[float | None, float | None]) -> str:
+    """A day with its p10 to p90: `151 (133–177)`; alone where all are beyond."""
+    low, middle, high = ("beyond" if d is None else f"{d:,.0f}" for d in (interval[0], day, interval[1]))
+    return middle if low == middle == high else f"{middle} ({low}–{high})"
 
 
 def headline(of: Runway) -> str:
@@ -215,8 +234,8 @@ def levers_headline(of: Levers) -> str:
 
 
 def _lever(x: Lever) -> dict[str, Any]:
-    ends = ["beyond" if d is None else f"{d:,.0f}" for d in x.end_days]
-    moved = "" if ends[0] == ends[1] else f"{ends[0]} → {ends[1]}"
+    before, after = ("beyond" if d is None else f"{d:,.0f}" for d in x.end_days)
+    moved = "" if before == after else f"{before} → {_dated(x.end_days[1], x.end_interval)}"
     return {
         "lever": x.name, "kind": x.kind, "generations": f"{x.generations:+.2f}",
         "80% of futures": f"{x.p10:+.2f} to {x.p90:+.2f}", "next end, day": moved, "basis": x.basis, "note": x.note,
@@ -259,7 +278,8 @@ def flat_levers(of: Levers) -> list[dict[str, Any]]:
     return [
         {
             "kind": x.kind, "lever": x.name, "generations": x.generations, "p10": x.p10, "p90": x.p90,
-            "end_before": x.end_days[0], "end_after": x.end_days[1], "basis": x.basis, "note": x.note,
+            "end_before": x.end_days[0], "end_after": x.end_days[1], "end_after_p10": x.end_interval[0],
+            "end_after_p90": x.end_interval[1], "basis": x.basis, "note": x.note,
         }
         for x in (*of.levers, *of.in_use)
     ]  # fmt: skip
