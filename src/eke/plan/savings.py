@@ -30,7 +30,7 @@ from typing import Any
 from eke.cost import Basis
 from eke.errors import Infeasible, InputError
 from eke.plan import planner, program
-from eke.plan.interval import Estimate, Speeds, told, weakest
+from eke.plan.interval import Estimate, Span, Speeds, told, weakest
 from eke.plan.optimisations import ALL, Optimisation
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
@@ -346,7 +346,7 @@ def waterfall(of: Savings, *, width: int = 460, step: int = 30) -> Any:
     alt = charts.altair_module()
     values = [
         {"step": name, "low": low, "high": high, "kind": "chips" if low == 0 else "saved",
-         "says": f"{high:,.0f}" if low == 0 else f"-{told(high - low, of.interval['shared'][name])}"}
+         "says": f"{high:,.0f}" if low == 0 else _saved(high - low, of.interval["shared"][name])}
         for name, low, high in down
     ]  # fmt: skip
     base = alt.Chart(alt.Data(values=values)).encode(
@@ -361,3 +361,8 @@ def waterfall(of: Savings, *, width: int = 460, step: int = 30) -> Any:
     drawn = alt.layer(bars, words).properties(width=width, height=alt.Step(step))
     said = f"{of.scenario}: chips of the same mix that the same work takes; each group's fair (Shapley) share"
     return charts.styled(drawn, "What software saves", said)
+
+
+def _saved(chips: float, span: Span) -> str:
+    said = told(round(chips), (round(span[0]), round(span[1])))
+    return said if said.startswith("0") else f"-{said}"

@@ -61,7 +61,7 @@ COUNTED = (
 
 def _between(of: Savings, step: str) -> str:
     span = of.interval["bare"] if step == BARE else of.interval["shared"].get(step)
-    return "" if span is None else across(span)
+    return "" if span is None else across((round(span[0]), round(span[1])))
 
 
 def _chips(value: float | None, span: Span | None) -> str:

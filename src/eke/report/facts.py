@@ -17,7 +17,7 @@ from eke.plan.plan import Plan
 from eke.plan.reading import parse
 from eke.plan.runway import Levers, Runway, levers
 from eke.plan.savings import Savings
-from eke.plan.scenario import Scenario
+from eke.plan.scenario import Scenario, Train
 from eke.plan.worth import Worth
 
 PARTS = ("explain", "savings", "worth", "runway", "levers")
@@ -66,7 +66,7 @@ def gather(plan: Plan, *, without: Collection[str] = (), progress: Progress | No
         "runway": ("how long the stock lasts", lambda tell: runway.make(scenario, progress=tell)),
         "levers": ("what would lengthen that", lambda tell: levers.rank(scenario, progress=tell)),
     }
-    if scenario.generations is None:  # nothing is said of the years ahead
+    if not any(isinstance(w, Train) for w in scenario.workloads):  # there are no generations
         del asks["runway"], asks["levers"]
     found: dict[str, Any] = dict.fromkeys(PARTS)
     left_out = {part: UNASKED for part in without if part in asks}

@@ -12,9 +12,11 @@ from markupsafe import Markup, escape
 from eke import charts
 from eke.errors import InputError
 from eke.plan import advantage, savings, worth
+from eke.plan.interval import told
 from eke.plan.plan import Plan
 from eke.plan.runway import chart as fan
 from eke.report.facts import Facts
+from eke.report.words import own_speed
 
 NIGHT = {
     charts.INK: "#e8e6df", charts.SOFT: "#a2aaa6", charts.RULE: "#2e3538", charts.PAPER: "#1b2023",
@@ -31,6 +33,8 @@ SHADES = {
 NOTHING = 1e-3
 """A price this share of the highest is drawn as none."""
 GROUND = "#eeebe1"
+LARGER, WIDE = 1.15, 640
+"""Times a small chart may be drawn larger where there is room, and pixels up to which it may."""
 NARROW = 300
 """Pixels of a chart that shares its row with another, axis not counted."""
 
@@ -91,19 +95,25 @@ def day(facts: Facts) -> Any:
 
 
 def prices(facts: Facts) -> Any:
-    """What one more chip of each pool is worth."""
+    """What one more chip of each pool is worth, from the slow end of its own speed to the fast end.
+
+    Raises:
+        InputError: promises break.
+    """
     alt, plan = charts.altair_module(), facts.plan
+    if not plan.feasible:
+        raise InputError("there are no prices to draw", why="promises break, so chips have no price yet")
     unit = plan.pools[0].price_unit.removesuffix(" per chip").removesuffix(" of training")
     most = max((p.price for p in plan.pools), default=0.0)
     values = [
         {"pool": f"{p.name} ({p.chip})", "price": p.price,
-         "says": f"{p.price:,.3g}" if p.price > NOTHING * most else "0"}
+         "says": told(p.price, (p.price, p.price * own_speed(facts, p.name)), 2) if p.price > NOTHING * most else "0"}
         for p in plan.pools
     ]  # fmt: skip
     base = alt.Chart(alt.Data(values=values)).encode(
         y=alt.Y("pool:N", sort=[v["pool"] for v in values], title=None),
         x=alt.X("price:Q", title=f"{unit} for one more chip",
-                scale=alt.Scale(domain=[0, most * 1.2 or 1.0], nice=False), axis=alt.Axis(tickCount=4)),
+                scale=alt.Scale(domain=[0, most * 1.5 or 1.0], nice=False), axis=alt.Axis(tickCount=4, format="~g")),
     )  # fmt: skip
     bars = base.mark_bar(size=14, cornerRadiusEnd=2, color=charts.SERVE)
     words = base.mark_text(align="left", dx=5, color=charts.INK).encode(text="says:N")
@@ -183,7 +193,8 @@ def embedded(chart: Any, name: str, said: str) -> Markup:
     assert head is not None
     width, height = float(head[1]), float(head[2])
     root = (
-        f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{width:g}px" role="img" aria-label="{escape(said)}">'
+        f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{min(width * LARGER, max(width, WIDE)):g}px" '
+        f'role="img" aria-label="{escape(said)}">'
     )
     return Markup(text.replace(head[0], root, 1))
 

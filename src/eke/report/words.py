@@ -45,15 +45,24 @@ def headline(facts: Facts) -> str:
     if o.value is None or o.bound is None or o.gap is None:
         return "No plan on this stock keeps all promises; what would make them hold stands below."
     value, bound = amount(o.value, o.unit), amount(o.bound, o.unit)
+    trains = {w.name for w in plan.workloads if w.kind == "train"}
+    bases = {str(i): p.basis for i, p in enumerate(plan.placements) if p.workload in trains}
+    fast = max((faster(facts, name) for name in trains), default=1.0)
     match o.name:
         case "train-progress":
-            does, limit = f"This stock trains at {_bare(value)}", f"passes {_bare(bound)}"
+            sure = f"80% interval up to {_bare(amount(o.value * fast, o.unit, 4))}; {_weakest(bases)}"
+            does, limit = f"This stock trains at {_bare(value)} ({sure})", f"passes {_bare(bound)}"
         case "fewest-chips":
             does, limit = f"The work takes {value}", f"takes fewer than {bound}"
         case _:
             does, limit = f"The work brings {value}", f"brings more than {bound}"
     beside = " and keeps every promise" if plan.feasible and o.name == "train-progress" else ""
     return f"{does}{beside}; no plan on it, under this cost model, {limit} (gap {o.gap:.2%})."
+
+
+def day(value: float) -> str:
+    """A day: whole ones, and tenths of the first ten."""
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}"
 
 
 def _bare(amounted: str) -> str:
@@ -69,25 +78,27 @@ def figures(facts: Facts) -> list[Figure]:
         Figure("Chips owned", f"{owned:,.0f}", f"{len(plan.pools)} pools; {busiest:,.0f} work in the busiest hour"),
         Figure(
             "Promises kept", f"{sum(w.met for w in plan.workloads)} of {len(plan.workloads)}",
-            f"{share(guessed(plan))} of working chips on guessed speeds",
+            f"{tell.share(guessed(plan))} of working chips on guessed speeds",
         ),
     ]  # fmt: skip
     for w in facts.scenario.workloads:
         kept = next(k for k in plan.workloads if k.name == w.name)
         if isinstance(w, Train) and kept.days:
-            promised = f" of {w.deadline_s / 86400:,.0f}" if w.deadline_s else ""
+            promised = f" of {day(w.deadline_s / 86400)}" if w.deadline_s else ""
             low = kept.days / faster(facts, w.name)
             found.append(
-                Figure(f"{w.name} is done", f"day {kept.days:,.0f}{promised}",
-                       f"80% interval: day {low:,.0f} to {kept.days:,.0f}; {basis(plan, w.name)}")
+                Figure(f"{w.name} is done", f"day {day(kept.days)}{promised}",
+                       f"80% interval: day {day(low)} to {day(kept.days)}; {basis(plan, w.name)}")
             )  # fmt: skip
             break
     r = facts.runway
     if r is not None:
         p10, p50, p90 = (f"{r.finished[k] or 0:.0f}" for k in ("p10", "p50", "p90"))
+        between = p10 if p10 == p90 else f"{p10} to {p90}"
         found.append(
             Figure("Generations finished", f"{p50} in {r.horizon_days / MONTH_DAYS:.0f} mo",
-                   f"{p10} to {p90} in 80% of futures; mean {r.expected_generations:.1f}")
+                   f"{between} in 80% of futures; mean {r.expected_generations:.1f}, parts counted; "
+                   f"{r.suffices_basis['training'] or 'unknown'}")
         )  # fmt: skip
     s = facts.savings
     if s is not None and s.bare is not None:
@@ -120,11 +131,6 @@ def faster(facts: Facts, workload: str) -> float:
     slow = sum(p.share for p in mine)
     fast = sum(p.share * facts.known[p.pool, p.kind == "train"].faster for p in mine)
     return fast / slow if slow else 1.0
-
-
-def share(value: float) -> str:
-    """A share in whole percents, and never a false nothing or all."""
-    return "under 1%" if 0 < value < 0.01 else "over 99%" if 0.99 < value < 1 else f"{value:.0%}"
 
 
 # Who does what
@@ -212,9 +218,11 @@ def _margin(w: Train, kept: Kept) -> list[str]:
     if not kept.days or not w.deadline_s:
         return []
     left = w.deadline_s / 86400 - kept.days
+    if left < 0:
+        return [f"{w.name} is done {day(-left)} days after its deadline of day {day(w.deadline_s / 86400)}."]
     if left > CLOSE * w.deadline_s / 86400:
         return []
-    return [f"{w.name} is done {left:,.1f} days before its deadline of day {w.deadline_s / 86400:,.0f}."]
+    return [f"{w.name} is done {left:,.1f} days before its deadline of day {day(w.deadline_s / 86400)}."]
 
 
 def _ahead(facts: Facts) -> list[str]:
@@ -223,12 +231,12 @@ def _ahead(facts: Facts) -> list[str]:
     if r is None:
         return []
     found = [
-        f"{g.name} is done within {r.horizon_days / MONTH_DAYS:.0f} months in {share(g.chance)} of futures."
+        f"{g.name} is done within {r.horizon_days / MONTH_DAYS:.0f} months in {tell.share(g.chance)} of futures."
         for g in r.generations
         if 0 < g.chance < SURE
     ]
     if r.serving_chance < SURE:
-        found.append(f"Service keeps its promises all through in {share(r.serving_chance)} of futures.")
+        found.append(f"Service keeps its promises all through in {tell.share(r.serving_chance)} of futures.")
     found.append(f"First to run out: {r.first_to_run_out}.")
     return found + [f"{said.split('. ')[0]}." for said in r.assumptions if "failure rate unknown" in said]
 
@@ -239,7 +247,8 @@ def ahead(facts: Facts) -> str:
     if r is None:
         return ""
     ends = [f"{g.name} day {tell.span(g.end_days)} ({g.basis})" for g in r.generations if g.end_days["p10"] is not None]
-    return f"80% of ends: {'; '.join(ends)}." if ends else "No generation is done within the horizon."
+    grows = "" if facts.scenario.generations else " Growth is assumed: the scenario states none."
+    return (f"80% of ends: {'; '.join(ends)}." if ends else "No generation is done within the horizon.") + grows
 
 
 def _room(facts: Facts, pool: str) -> float:
@@ -281,7 +290,7 @@ def numbers(facts: Facts) -> list[str]:
     total = sum(by.values())
     if not total:
         return ["The plan places nothing, so there is no speed to judge."]
-    said = ", ".join(f"{share(v / total)} {b}" for b, v in by.items() if v)
+    said = ", ".join(f"{tell.share(v / total)} {b}" for b, v in by.items() if v)
     lines = [f"Chips in use by how their speed is known: {said}. The plan takes the slow end of every 80% interval."]
     jobs = [w for w in facts.scenario.workloads if isinstance(w, Train)]
     for w in jobs:
@@ -335,14 +344,32 @@ def assumptions(facts: Facts) -> list[str]:
 
 def prices(facts: Facts) -> str:
     """What one more chip is worth."""
+    if not facts.plan.feasible:
+        return ""
     ranked = sorted((p for p in facts.plan.pools if p.price > 0), key=lambda p: -p.price)
     if not ranked:
         return "No pool is short: one more chip of any kind adds nothing."
     first, unit = ranked[0], ranked[0].price_unit.removesuffix(" per chip").removesuffix(" of training")
-    more = f"One more {first.chip} in {first.name} adds {amount(first.price, unit, 3)}"
+    top = amount(first.price * own_speed(facts, first.name), unit, 3)
+    more = f"One more {first.chip} in {first.name} adds {amount(first.price, unit, 3)} (80% interval up to {top}; "
+    more += f"{pool_basis(facts, first.name)})"
     none = [p.name for p in facts.plan.pools if p.price <= 1e-3 * first.price]
     rest = f"; in {', '.join(none)} next to nothing" if none else ""
-    return f"{more}{rest}. At the margin, on the slow side of speeds."
+    return f"{more}{rest}. At the margin, from the slow to the fast end of that chip's speed."
+
+
+def own_speed(facts: Facts, pool: str) -> float:
+    """How many times as fast the chips of a pool are at the fast end of their intervals, by what they do."""
+    mine = [p for p in facts.plan.placements if p.pool == pool]
+    used = sum(p.chips for p in mine)
+    fast = sum(p.chips * facts.known[pool, p.kind == "train"].faster for p in mine)
+    return fast / used if used else facts.known[pool, True].faster
+
+
+def pool_basis(facts: Facts, pool: str) -> str:
+    """The weakest basis of what a pool does; of its speeds where it does nothing."""
+    mine = {str(i): p.basis for i, p in enumerate(facts.plan.placements) if p.pool == pool}
+    return _weakest(mine or {t: facts.known[pool, t].basis for t in (False, True)})
 
 
 def saved(facts: Facts) -> str:
@@ -363,4 +390,5 @@ def missing(facts: Facts) -> list[str]:
     names = {"explain": "Why the plan is as it is", "savings": "What software saves", "worth": "What chips are worth",
              "runway": "How long the stock lasts", "levers": "What would lengthen it"}  # fmt: skip
     hint = {"levers": " (--levers)"}
-    return [f"{names[part]} is left out: {why}{hint.get(part, '')}." for part, why in facts.left_out.items()]
+    said = {part: why.removeprefix(f"{facts.plan.scenario}: ") for part, why in facts.left_out.items()}
+    return [f"{names[part]} is left out: {why}{hint.get(part, '')}." for part, why in said.items()]

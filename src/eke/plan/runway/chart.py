@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eke import charts
+from eke.plan.runway.tell import share
 from eke.units import SECONDS
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _bars(of: Runway) -> list[dict[str, Any]]:
                 "generation": g.name, "start": start / DAYS, "middle": ends["p50"] / DAYS,
                 "early": (ends["p10"] if some else ends["p50"]) / DAYS, "late": ends["p90"] / DAYS,
                 "label": (start if inside else ends["p90"]) / DAYS, "inside": int(inside),
-                "said": f"{g.chance:.0%} within the horizon" if g.chance < 1 else f"day {ends['p50']:,.0f}",
+                "said": f"{share(g.chance)} in time" if g.chance < 1 else f"day {ends['p50']:,.0f}",
             }
         )  # fmt: skip
     return rows

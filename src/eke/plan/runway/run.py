@@ -419,10 +419,11 @@ class Outlooks:
 
 
 def basis_of(t: Trained) -> Basis | None:
-    """Of the least known speed that a generation's training rests on, in whatever way is not rare."""
+    """Of the least known speed that a generation's training rests on, in the way that most futures take."""
+    if not t.ways:
+        return None
     taken = np.bincount(t.way[t.rate > 0], minlength=len(t.ways))
-    often = [w for w, n in zip(t.ways, taken, strict=True) if n > RARE * taken.sum()]
-    return weakest(*(r.basis for w in often for r in w.team.recipes))
+    return weakest(*(r.basis for r in t.ways[int(taken.argmax())].team.recipes))
 
 
 def posed(scenario: Scenario, names: tuple[str, ...]) -> Problem:

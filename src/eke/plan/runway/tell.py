@@ -145,6 +145,11 @@ def beside_the_plan(of: Runway) -> str:
 # Rows for tables
 
 
+def share(value: float) -> str:
+    """A share in whole percents, and never a false nothing or all."""
+    return "under 1%" if 0 < value < 0.01 else "over 99%" if 0.99 < value < 1 else f"{value:.0%}"
+
+
 def date(q: Any, key: str = "p50") -> str:
     """A day as people read it."""
     return "beyond" if q[key] is None else f"{q[key]:,.0f}"
@@ -165,7 +170,7 @@ def generations(of: Runway) -> list[dict[str, Any]]:
             "start day": date(g.start_days),
             "end day p50": date(g.end_days),
             "p10–p90": span(g.end_days),
-            "chance": f"{g.chance:.0%}",
+            "chance": share(g.chance),
             "done": f"{g.done:.0%}",
             "time that counts": "" if g.effective_share is None else f"{g.effective_share:.1%}",
             "trained by (chips)": ", ".join(f"{p} {n:,.0f}" for p, n in g.pools.items()) or "nobody",
@@ -178,7 +183,7 @@ def generations(of: Runway) -> list[dict[str, Any]]:
 def suffices(of: Runway) -> list[dict[str, Any]]:
     """Until when the stock suffices."""
     return [
-        {"use": use, "suffices until day": date(q), "p10–p90": span(q), "all through": f"{chance:.0%}",
+        {"use": use, "suffices until day": date(q), "p10–p90": span(q), "all through": share(chance),
          "basis": of.suffices_basis[use] or ""}
         for use, q, chance in (
             ("serving", of.serving_until, of.serving_chance), ("training", of.training_until, of.training_chance),
