@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from eke.plan.pins import Pin
     from eke.plan.plan import Plan
     from eke.plan.scenario import Scenario
+    from eke.plan.serving import Seen
 
 NARROW = 130
 """Columns below which tables leave out what a narrow page has no room for."""
@@ -76,7 +77,8 @@ def plan(
         raise InputError("a plan has no chart, a curve has", remedy="--pareto headroom --chart FILE, or eke report")
     held = _pins(pin or [], old)
     before = read(diff) if diff else None
-    plan = made(load(scenario), best_effort=best_effort, pinned=held)
+    seen: Seen = {}
+    plan = made(load(scenario), best_effort=best_effort, pinned=held, seen=seen)
     if save is not None:
         plan.write(save)
     pending = False
@@ -87,7 +89,7 @@ def plan(
     if save is not None:
         talk.print(f"saved {save}")
     if watch:
-        _watch(scenario, plan, save=save, best_effort=best_effort, pinned=held)
+        _watch(scenario, plan, save=save, best_effort=best_effort, pinned=held, seen=seen)
     if not plan.feasible or pending:
         raise typer.Exit(2)
 
@@ -132,7 +134,9 @@ def _curve(scenario: Scenario, kind: Kind, output: Drawing, chart: Path | None) 
     answer(output, chart, table=table, document=found.to_dict, rows=found.rows, chart=found.chart)
 
 
-def _watch(path: Path, plan: Plan, *, save: Path | None, best_effort: bool, pinned: tuple[Pin, ...]) -> None:
+def _watch(
+    path: Path, plan: Plan, *, save: Path | None, best_effort: bool, pinned: tuple[Pin, ...], seen: Seen
+) -> None:  # fmt: skip
     """Plan anew whenever the scenario changes, until Ctrl-C; mistakes in it are said, and the last plan stays."""
     from watchfiles import watch
 
@@ -143,7 +147,7 @@ def _watch(path: Path, plan: Plan, *, save: Path | None, best_effort: bool, pinn
         if path.absolute() not in {Path(name) for _, name in changes}:
             continue
         try:
-            new = made(load(path), best_effort=best_effort, pinned=pinned)
+            new = made(load(path), best_effort=best_effort, pinned=pinned, seen=seen)
         except EkeError as error:
             talk.print(f"[red bold]error[/] {error}", soft_wrap=True)
             continue
@@ -163,11 +167,13 @@ def _data(output: Drawing) -> Drawing:
     return output
 
 
-def made(scenario: Scenario, *, best_effort: bool, pinned: tuple[Pin, ...] = ()) -> Plan:
+def made(
+    scenario: Scenario, *, best_effort: bool, pinned: tuple[Pin, ...] = (), seen: Seen | None = None
+) -> Plan:  # fmt: skip
     """The plan of a scenario, with a word of progress on a terminal."""
     from eke.plan import make
 
-    return told(lambda say: make(scenario, best_effort=best_effort, progress=say, pinned=pinned))
+    return told(lambda say: make(scenario, best_effort=best_effort, progress=say, pinned=pinned, seen=seen))
 
 
 def print_plan(made: Plan, output: Drawing = Drawing.table) -> None:

@@ -50,6 +50,10 @@ WORTH = 5e-3
 """Divided service must bring this share of the objective in the relaxation, or the plan does without."""
 
 
+Key = tuple[str, str, str]
+"""Workload, model, variant."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """One workload answered by one model in one variant."""
@@ -60,13 +64,15 @@ class _Asked:
     variant: Variant
 
     @property
+    def key(self) -> Key:
+        return self.workload.name, self.answerer.model, self.name
+
+    @property
     def quality(self) -> float | None:
         known = self.variant.quality
         return None if known is None else known.value * self.answerer.quality
 
 
-Key = tuple[str, str, str]
-"""Workload, model, variant."""
 _Reading = dict[tuple[Key, float], list[Recipe]]
 
 
@@ -97,9 +103,11 @@ def recipes(
         asking = _asked(workloads, site, pools, forms, without)
         found = []
         for (architecture, _), asked in asking.items():
-            key = ("apart", repr(site), architecture, tuple(asked), tuple(speeds), without & serving.REPRICED)
+            loads = tuple((a.key, serving.load(a.workload, architecture, without).key) for a in asked)
+            table = _table(architecture, site, without)
+            key = ("apart", *serving.place(site, architecture, asked[0].name, table, without), loads, tuple(speeds))
             if key not in seen:
-                seen[key] = _halves(site, architecture, asked, speeds, without)
+                seen[key] = _halves(site, architecture, asked, speeds, table, without)
             found.append(seen[key])
         return found
 
@@ -132,12 +140,10 @@ def _asked(
 
 
 def _halves(
-    site: Site, architecture: Architecture, asked: Sequence[_Asked], speeds: Sequence[float], without: frozenset[str]
-) -> tuple[dict[Key, list[Recipe]], _Reading]:
+    site: Site, architecture: Architecture, asked: Sequence[_Asked], speeds: Sequence[float], table: Layouts,
+    without: frozenset[str],
+) -> tuple[dict[Key, list[Recipe]], _Reading]:  # fmt: skip
     """Writers, and readers by the bytes/s a chip of the link to them, of what is asked of one form of model."""
-    table = layouts.serving(architecture, site)
-    whole = "expert-parallelism" not in without
-    table = layouts.take(table, np.flatnonzero((table.pp == 1) & (whole | (table.ep == 1))))
     if not len(table.tp):
         return {}, {}
     cost = site.cost(architecture, asked[0].variant, training=False)
@@ -151,7 +157,7 @@ def _halves(
     reading: _Reading = {}
     for k, (a, of) in enumerate(zip(asked, loads, strict=True)):
         mine = np.arange(len(table.tp)) + k * len(table.tp)
-        key = (a.workload.name, a.answerer.model, a.name)
+        key = a.key
         carried = chips * max(speeds) / cache
         written[key] = _recipes(
             site, a, table, np.minimum(write, carried)[mine], cost.basis, part="decode",
@@ -164,6 +170,13 @@ def _halves(
                 handover=float(cache[mine[0]]),
             )  # fmt: skip
     return written, reading
+
+
+def _table(architecture: Architecture, site: Site, without: frozenset[str]) -> Layouts:
+    """Layouts of readers and writers: no pipelines."""
+    table = layouts.serving(architecture, site)
+    whole = "expert-parallelism" not in without
+    return layouts.take(table, np.flatnonzero((table.pp == 1) & (whole | (table.ep == 1))))
 
 
 def _cache_bytes(cost: CostModel, tokens: Sequence[float]) -> FloatArray:

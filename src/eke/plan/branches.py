@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,43 +31,73 @@ GANGS = 0.25
 CLOSE, POLISH_S = 0.1, 1.0
 """A way that leaves less than the gap, but more than this share of it, is gone over once more, for so many CPU seconds:
 a few chips too many are a small gap, and yet a rule of thumb may do without them."""
+MOVING = 5e-3
+"""Share of the objective that gangs which move through the day must bring: less is not worth their restarts."""
 AT_ONCE = 20_000
 """With more whole columns than this, all at once is not tried."""
 
 
 def optimise(
-    program: Program, objective: FloatArray, bounds: Bounds, *, seconds: float = 5.0, gap: float = 2e-3
-) -> Outcome:
-    """Maximise `objective` over every way training may be laid out, in `seconds` of CPU time or a little more."""
+    program: Program, objective: FloatArray, bounds: Bounds, *, seconds: float = 5.0, gap: float = 2e-3,
+    moving: float = MOVING,
+) -> Outcome:  # fmt: skip
+    """Maximise `objective` over every way training may be laid out, in `seconds` of CPU time or a little more.
+
+    A way with gangs that move is taken where it brings the share `moving` more than the best without; the bound is that
+    of all ways.
+    """
     until = time.process_time() + seconds
     relaxation = Relaxation(program, objective)
     whole = relaxation.under(bounds)
     if whole.value is None:
         return Outcome(None, -np.inf, -np.inf, whole, proven=True)
-    jobs = _jobs(program)
-    order = count()
-    left: list[tuple[float, int, int, Relaxed, FloatArray]] = [(-whole.value, next(order), 0, whole, bounds[1])]
-    best, bound, proven = Outcome(None, -np.inf, -np.inf, whole), -np.inf, True
+    jobs, charge = _jobs(program), moving * abs(whole.value)
+    left = [_Way(-whole.value, 0, 0, False, whole, bounds[1])]
+    best, score, bound, proven, count = Outcome(None, -np.inf, -np.inf, whole), -np.inf, -np.inf, True, 0
     while left:
-        _, _, depth, relaxed, upper = heapq.heappop(left)
-        assert relaxed.value is not None
-        if best.x is not None and relaxed.value <= best.value + _slack(best.value, gap / 4):
-            bound = max(bound, relaxed.value)
+        at = heapq.heappop(left)
+        assert at.relaxed.value is not None
+        less = charge * at.moves
+        if best.x is not None and at.relaxed.value - less <= score + _slack(best.value, gap / 4):
+            bound = max(bound, at.relaxed.value)
             continue
-        if depth < len(jobs):
-            for way in _held(program, jobs[depth], upper):
-                held = relaxation.under((bounds[0], way))
+        if at.depth < len(jobs):
+            for moves, upper in _held(program, jobs[at.depth], at.upper):
+                held = relaxation.under((bounds[0], upper))
                 if held.value is not None:
-                    heapq.heappush(left, (-held.value, next(order), depth + 1, held, way))
+                    count, moves = count + 1, moves or at.moves
+                    heapq.heappush(left, _Way(charge * moves - held.value, count, at.depth + 1, moves, held, upper))
             continue
         found = _solved(
-            program, objective, (bounds[0], upper), relaxed, max(0.5, until - time.process_time()), gap, best.value
+            program,
+            objective,
+            (bounds[0], at.upper),
+            at.relaxed,
+            max(0.5, until - time.process_time()),
+            gap,
+            score + less,
         )
         proven &= found.proven or found.x is not None
         bound = max(bound, found.bound)
-        if found.x is not None and (best.x is None or found.value > best.value):
-            best = found
+        if found.x is not None and (best.x is None or found.value - less > score):
+            best, score = found, found.value - less
     return replace(best, bound=min(whole.value, bound), relaxed=whole, proven=best.x is None and proven)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Way:
+    """A way of some jobs, yet to be looked into: the first is the best.
+
+    Attributes:
+        rank, count: what ways are ordered by. depth: jobs that are held to a way. moves: whether one of them moves.
+    """
+
+    rank: float
+    count: int
+    depth: int = field(compare=False)
+    moves: bool = field(compare=False)
+    relaxed: Relaxed = field(compare=False)
+    upper: FloatArray = field(compare=False)
 
 
 def _slack(value: float, gap: float) -> float:
@@ -95,15 +124,15 @@ def _jobs(program: Program) -> list[_Job]:
     return [job for job in jobs if len(job.of_way) > 1]
 
 
-def _held(program: Program, job: _Job, upper: FloatArray) -> list[FloatArray]:
-    """Upper bounds of columns, one array for each way the job may be laid out."""
+def _held(program: Program, job: _Job, upper: FloatArray) -> list[tuple[bool, FloatArray]]:
+    """For each way the job may be laid out, whether it moves, and upper bounds of columns."""
     held = []
     for way in job.of_way:
         mine = upper.copy()
         for other, columns in job.of_way.items():
             if other != way:
                 mine[program.runs.at[columns]] = 0.0
-        held.append(mine)
+        held.append((way[0], mine))
     return held
 
 

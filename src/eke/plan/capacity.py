@@ -97,6 +97,11 @@ class Load:
     samples: FloatArray  # a few equally likely lengths to read, the tail of TTFT is averaged over them [SAMPLES]
 
     @property
+    def key(self) -> tuple[object, ...]:
+        """Loads of equal keys are equal."""
+        return self.read, self.output, self.context, self.deep, self.longest, self.slo
+
+    @property
     def z(self) -> float:
         """Standard normal quantile of the promised percentile."""
         return NormalDist().inv_cdf(self.slo.percentile / 100) if self.slo else 0.0

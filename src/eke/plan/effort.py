@@ -67,7 +67,7 @@ def optimise(program: Program, objective: FloatArray, seconds: float) -> Outcome
     for aim in aims:
         if not aim.any():
             continue
-        reached = branches.optimise(program, aim, bounds, seconds=seconds / len(aims), gap=1e-4)
+        reached = branches.optimise(program, aim, bounds, seconds=seconds / len(aims), gap=1e-4, moving=0.0)
         if reached.x is None:
             continue
         program = _at_least(program, aim, float(aim @ reached.x))

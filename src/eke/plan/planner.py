@@ -34,7 +34,7 @@ TIE = 1e-4
 
 def make(
     scenario: Scenario, *, best_effort: bool = False, progress: Progress | None = None, seconds: float = SECONDS,
-    pinned: Sequence[Pin] = (),
+    pinned: Sequence[Pin] = (), seen: serving.Seen | None = None,
 ) -> Plan:  # fmt: skip
     """The plan of a scenario.
 
@@ -45,6 +45,8 @@ def make(
         seconds: of CPU time, for the integer program.
         pinned: what the plan is held to: `eke.plan.pins.of(old_plan, workloads)` holds parts of an earlier one. Where
             that cannot be, the plan is infeasible and names the fewest pins that are in the way.
+        seen: what the cost model said for earlier plans is taken from here and put here, so that one which differs in
+            demand or in numbers of nodes is made sooner.
 
     Raises:
         InputError: a pin that no plan of the scenario could have.
@@ -57,7 +59,7 @@ def make(
         say("measuring this machine")
     scenario = ready(scenario)
     say("asking the cost model for recipes")
-    problem = pose(scenario)
+    problem = pose(scenario, seen=seen)
     asked = time.perf_counter()
     say(f"solving: {len(problem.recipes)} recipes")
     holding = replace(problem, recipes=tuple(r for r in problem.recipes if r.holds))
@@ -171,7 +173,7 @@ def pose(
     """The problem of a scenario (of the workloads `only`): its recipes asked for.
 
     Gangs are asked about up to `larger` times their pool's size. `seen` keeps what the cost model said, for scenarios
-    that differ in what they do without.
+    that differ in demand, in numbers of nodes or in what they do without.
     """
     seen = {} if seen is None else seen
     workloads = tuple(w for w in scenario.workloads if only is None or w.name in only)
@@ -288,7 +290,13 @@ def _recipes(
     grown = replace(site, units=int(site.units * larger))
     asking = [w for w in workloads if may[w.name] and not isinstance(w, Train)]
     found = serving.recipes(asking, site, late=late, without=without, seen=seen)
-    found += [r for w in workloads if isinstance(w, Train) and may[w.name] for r in gangs.recipes(w, grown)]
+    seen = {} if seen is None else seen
+    for w in workloads:
+        if isinstance(w, Train) and may[w.name]:
+            key = ("gangs", w, repr(grown))
+            if key not in seen:
+                seen[key] = gangs.recipes(w, grown)
+            found += seen[key]
     return [replace(r, pool=p) for r in found for p in may[r.workload]]
 
 

@@ -115,7 +115,7 @@ def _trained(built: Program, goal: planner.Aim, desk: Desk) -> FloatArray:
     if best.x is not None:
         return best.x
     missing = sum((built.kept(w.name) for w in desk.problem.workloads), np.zeros(len(objective)))
-    kept = branches.optimise(built, missing, (lower, upper), seconds=SECONDS, gap=GAP)
+    kept = branches.optimise(built, missing, (lower, upper), seconds=SECONDS, gap=GAP, moving=0.0)
     assert kept.x is not None, "nothing but what is placed is always a plan"
     for columns in built.missing.values():
         upper[columns] = np.minimum(upper[columns], kept.x[columns] + 1e-9)

@@ -105,6 +105,16 @@ Seen = dict[Hashable, Any]
 """What the cost model said before, by what it was asked."""
 
 
+def place(
+    site: Site, architecture: Architecture, name: str, table: Layouts, without: frozenset[str]
+) -> tuple[Hashable, ...]:
+    """What `Seen` knows a form of a model at a site by: a pool's size counts no further than the layouts it has room
+    for.
+    """
+    rows = tuple(column.tobytes() for column in (table.tp, table.pp, table.ep, table.dp))
+    return (architecture, name, repr(replace(site, units=0)), rows, without & REPRICED)
+
+
 def recipes(
     workloads: Sequence[Serve | Batch], site: Site, *, late: bool = False, without: frozenset[str] = frozenset(),
     seen: Seen | None = None,
@@ -194,16 +204,15 @@ def _of_variant(
         return
     cost = site.cost(architecture, variant, training=False)
     loads = [load(workload, architecture, without) for workload, _ in asked]
-    key = (architecture, name, repr(site), late, tuple(asked), without & REPRICED)
-    if seen is None or key not in seen:
-        chunks = LLAMACPP_CHUNKS if site.chip.kind == "cpu" else dynamics.CHUNKS
-        if "chunked-prefill" in without:  # a prompt is read whole
-            chunks = (max(of.longest for of in loads),)
-        answered = list(dynamics.capacities(cost, table, loads, chunks, late=late))
-        if seen is not None:
-            seen[key] = answered
-    else:
-        answered = seen[key]
+    chunks = LLAMACPP_CHUNKS if site.chip.kind == "cpu" else dynamics.CHUNKS
+    if "chunked-prefill" in without:  # a prompt is read whole
+        chunks = (max(of.longest for of in loads),)
+    seen = {} if seen is None else seen
+    at = (*place(site, architecture, name, table, without), cost.interval, late, chunks)
+    new = {of.key: of for of in loads if (at, of.key) not in seen}
+    priced = dynamics.capacities(cost, table, list(new.values()), chunks, late=late) if new else []
+    seen |= {(at, key): got for key, got in zip(new, priced, strict=True)}
+    answered = [seen[at, of.key] for of in loads]
     for (workload, answerer), of, got in zip(asked, loads, answered, strict=True):
         quality = None if variant.quality is None else variant.quality.value * answerer.quality
         for i in _largest(got, table.chips):

@@ -45,6 +45,7 @@ class _Day:
         x: the solution as far as it goes. split: the one with split replicas.
         aim: what is maximised, in chips. prices: of a unit of each pool, in chips.
         beyond: units of pools that gangs give up. chosen: recipes in use.
+        same, far: as `SAME` and `FAR`; where gangs are laid out too, they count for most, and less may be lost.
     """
 
     program: Program
@@ -57,6 +58,8 @@ class _Day:
     beyond: dict[str, float]
     chosen: Bools
     recipe: IntArray
+    same: float = SAME
+    far: float = FAR
 
 
 def whole(
@@ -73,8 +76,13 @@ def whole(
         gap: share of the objective that may be lost.
     """
     day = _day(program, objective, bounds, split, relaxed, gap)
-    of, weights = slot_of(program), program.problem.weights
-    moving = bool((split[program.runs.at[program.runs.gang & (program.runs.slot >= 0)]] > 0.5).any())
+    runs, of, weights = program.runs, slot_of(program), program.problem.weights
+    moves = runs.gang & (runs.slot >= 0)
+    moving = bool((split[runs.at[moves]] > 0.5).any())
+    if moving:  # a gang that may move is laid out with what its slot serves
+        of[runs.at[moves]] = runs.slot[moves]
+        day.chosen[runs.recipe[moves]] = True
+        day.same = day.far = gap
     busy = np.bincount(np.maximum(of, 0), program.spared * split * (of >= 0), minlength=len(weights)) / weights
     short = False
     for t in np.argsort(-busy, kind="stable").tolist():
@@ -140,7 +148,7 @@ def _fill(day: _Day, at: IntArray, inside: Bools, share: float) -> dict[str, flo
     slack = max(LOOSE * float(-objective[:n] @ best.x[:n]), 0.0) + 0.5
     known = day.chosen[recipe]
     found, until = None, time.process_time() + SLOT_S
-    for columns in _tries(relaxation, posed, best, known, recipe):
+    for columns in _tries(relaxation, posed, best, known, recipe, day.same):
         upper = np.where(columns, posed.upper, posed.lower)
         bounds = (posed.lower, upper)
         got = solve.search(
@@ -148,7 +156,7 @@ def _fill(day: _Day, at: IntArray, inside: Bools, share: float) -> dict[str, flo
         )
         if got.x is not None and (found is None or got.value > found.value):
             found = got
-        near = found is not None and found.value >= best.value - FAR * abs(best.value) - slack
+        near = found is not None and found.value >= best.value - day.far * abs(best.value) - slack
         if near or (found is not None and time.process_time() > until):
             break
     if found is None or found.x is None:
@@ -158,13 +166,15 @@ def _fill(day: _Day, at: IntArray, inside: Bools, share: float) -> dict[str, flo
     return {pool: float(v) for pool, v in zip(pools, found.x[n:], strict=True)}
 
 
-def _tries(relaxation: solve.Relaxation, posed: Part, best: Relaxed, known: Bools, recipe: IntArray) -> list[Bools]:
+def _tries(
+    relaxation: solve.Relaxation, posed: Part, best: Relaxed, known: Bools, recipe: IntArray, same: float
+) -> list[Bools]:
     """Sets of columns worth a try: of recipes in use, those the relaxation uses, and some more."""
     assert best.value is not None
     tries = []
     if known[recipe >= 0].any():
         here = relaxation.under((posed.lower, np.where(known, posed.upper, posed.lower)))
-        if here.value is not None and here.value >= best.value - SAME * abs(best.value):
+        if here.value is not None and here.value >= best.value - same * abs(best.value):
             tries.append(known)
     used = known | (best.x > 1e-9)
     cheapest = np.argsort(np.where(used, -np.inf, -best.reduced))[: int(used.sum()) + WIDER]
