@@ -114,7 +114,8 @@ def _serving(s: Serving) -> str:
       lengths:{note.get("lengths", "")}
         prompt: {_quantiles(s.prompt)}
         output: {_quantiles(s.output)}{hit}
-    slo: {{ttft: {s.ttft}, tpot: {s.tpot}, percentile: 95}}{note.get("slo", "")}"""
+    slo: {{ttft: {s.ttft}, tpot: {s.tpot}, percentile: 95}}{note.get("slo", "")}
+    # survives: 1 node               # the promise holds whichever node goes down"""
 
 
 def _training(t: Training) -> str:

@@ -38,7 +38,7 @@ def whole(program: Program) -> Part:
     )  # fmt: skip
 
 
-def part(program: Program, bounds: tuple[FloatArray, FloatArray], x: FloatArray, at: IntArray) -> Part:
+def part(program: Program | Part, bounds: tuple[FloatArray, FloatArray], x: FloatArray, at: IntArray) -> Part:
     """The columns `at` and the rows they have a part in, when all other columns stay as in `x`."""
     inside = np.zeros(len(program.lower), dtype=bool)
     inside[at] = True

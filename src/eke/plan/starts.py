@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eke.cost import FloatArray, IntArray
-from eke.plan import solve, steady
-from eke.plan.part import whole
+from eke.plan import slots, solve, steady
+from eke.plan.part import part, whole
 from eke.plan.program import Bools, Program
 from eke.plan.recipes import Recipe
 
@@ -135,7 +135,7 @@ class _Day:
         both = np.stack([class_of, np.roll(class_of, -1)], axis=1)
         pairs, often = np.unique(both, axis=0, return_counts=True)
         differ = pairs[:, 0] != pairs[:, 1]
-        self.program, self.tie, self.pairs = program, tie, pairs[differ]
+        self.program, self.tie, self.pairs, self._slot_of = program, tie, pairs[differ], slots.slot_of(program)
         self._tried = ~runs.gang & np.isin(runs.recipe, tried)
         self._recipes, self._pools = [problem.recipes[i] for i in tried], list(problem.units)
         n, m, k = len(base.lower), len(base.row_lower), len(self.pairs)
@@ -194,13 +194,20 @@ class _Day:
         s, late = self.more(x)
         start = np.concatenate([x, s.ravel(), late.ravel()])
         rest = len(start) - len(x)
+        elsewhere = (self._slot_of >= 0) & ~np.isin(self._slot_of, runs.slot[moved])
+        lower[elsewhere] = upper[elsewhere] = x[elsewhere]
         bounds = np.append(lower, np.zeros(rest)), np.append(upper, np.full(rest, np.inf))
         integer = np.append(program.integer, np.zeros(rest, dtype=bool))
         slack = self.tie * (WASTED * float(program.spared @ x) + 0.1)
+        posed = part(self.rows, bounds, start, np.flatnonzero(bounds[1] > bounds[0]))
         found = solve.search(
-            self.rows, self.objective, bounds, integer, seconds=seconds, gap=1e-9, slack=slack, start=start
-        )
-        return x if found.x is None or found.value <= self.objective @ start else found.x[: len(x)]
+            posed, self.objective[posed.at], (posed.lower, posed.upper), integer[posed.at], seconds=seconds, gap=1e-9,
+            slack=slack, start=start[posed.at],
+        )  # fmt: skip
+        if found.x is None or found.value <= self.objective[posed.at] @ start[posed.at]:
+            return x
+        start[posed.at] = found.x
+        return start[: len(x)]
 
 
 def _gangs(
