@@ -186,25 +186,20 @@ def _cache_bytes(cost: CostModel, tokens: Sequence[float]) -> FloatArray:
 
 def _write(cost: CostModel, of: capacity.Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Requests/s of writers under TPOT, how many they hold, and the TPOT they reach. [n] each"""
-    slow = cost.interval[1]
-
-    def tpot(at: capacity.Rows, b: FloatArray) -> tuple[FloatArray, FloatArray]:
-        t = cost.seconds(at.layouts, 0.0, b, at.context) * slow
-        fuller = cost.seconds(at.layouts, 0.0, b + at.z * np.sqrt(b), at.context) * slow - t
-        return t + fuller / np.sqrt(1 - capacity.steepness(b, fuller, t, at.z)), t
-
-    n, b, some = len(of.read), np.full(len(of.read), HELD[0]), np.zeros(len(of.read), dtype=bool)
+    b = np.full(len(of.read), HELD[0])
+    z, every = of.z[:, None], np.arange(len(of.read))
     step = (HELD[1] / HELD[0]) ** (1 / POINTS)
     for _ in range(2):
         tried = b[:, None] * step ** np.arange(POINTS + 1)  # [n, POINTS + 1]
-        at = of.take(np.repeat(np.arange(n), POINTS + 1))
-        room = capacity.places(tried.ravel(), at.z) <= at.room
-        bears = (room & (tpot(at, tried.ravel())[0] <= at.tpot_s)).reshape(tried.shape)
-        last = np.cumprod(bears, axis=1).sum(axis=1) - 1
-        some |= last >= 0
-        b, step = tried[np.arange(n), np.maximum(last, 0)], step ** (1 / POINTS)
-    worst, mean = tpot(of, b)
-    return np.where(some, b / (of.written * mean), 0.0), capacity.places(b, of.z), worst
+        both = np.concatenate([tried, tried + z * np.sqrt(tried)], axis=1)
+        both = cost.seconds(of.layouts, 0.0, both, of.context[:, None]) * cost.interval[1]
+        t, fuller = both[:, : POINTS + 1], both[:, POINTS + 1 :] - both[:, : POINTS + 1]
+        tpot = t + fuller / np.sqrt(1 - capacity.steepness(tried, fuller, t, z))
+        bears = (capacity.places(tried, z) <= of.room[:, None]) & (tpot <= of.tpot_s[:, None])
+        last = np.maximum(np.cumprod(bears, axis=1).sum(axis=1) - 1, 0)
+        b, step = tried[every, last], step ** (1 / POINTS)
+    rate = np.where(bears[:, 0], b / (of.written * t[every, last]), 0.0)
+    return rate, capacity.places(b, of.z), tpot[every, last]
 
 
 def _read(of: capacity.Rows, tau: FloatArray, handing: FloatArray) -> FloatArray:
