@@ -63,15 +63,19 @@ def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
 
 
 def _tried(program: Program, x: FloatArray) -> IntArray:
-    """Recipes in use, and for each workload and model in each pool the one that gives most for its chips."""
+    """Recipes in use, and for each workload and model in each pool the one that gives most for its chips; the former
+    alone where there is no more than one a workload.
+    """
     runs, problem = program.runs, program.problem
+    used = np.unique(runs.recipe[~runs.gang & (x[runs.at] > 0.5)])
+    if len(used) <= sum(w.kind != "train" for w in problem.workloads):
+        return used
     best: dict[tuple[str, ...], int] = {}
     for i, r in enumerate(problem.recipes):
         if r.kind != "train" and r.units <= problem.units[r.pool]:
             other = problem.recipes[best.setdefault((r.workload, r.model, r.pool, r.part, r.to), i)]
             if r.rate / r.units > other.rate / other.units:
                 best[r.workload, r.model, r.pool, r.part, r.to] = i
-    used = runs.recipe[~runs.gang & (x[runs.at] > 0.5)]
     return np.unique(np.append(used, np.fromiter(best.values(), dtype=np.int64)))
 
 
@@ -200,8 +204,10 @@ def _even(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
     wide = _peaks(posed, np.arange(len(at)), kind, len(kinds))
     chips = np.array([problem.spared(problem.recipes[i]) for i in kinds])
     objective = np.append(-NIGHT * program.spared[at], -chips)
-    integer = np.ones(len(objective), dtype=bool)
-    found = solve.search(wide, objective, (wide.lower, wide.upper), integer, seconds=SECONDS, gap=GAP)
+    integer, peak = np.ones(len(objective), dtype=bool), np.zeros(len(kinds))
+    np.maximum.at(peak, kind, np.round(x[at]))
+    start = np.append(np.round(x[at]), peak)
+    found = solve.search(wide, objective, (wide.lower, wide.upper), integer, seconds=SECONDS, gap=GAP, start=start)
     if found.x is None:
         return x
     settled = x.copy()
