@@ -224,15 +224,15 @@ def _packed(plan: Plan, scenario: Scenario) -> list[str]:
     for pool, slot in {(p.pool, p.slot) for p in plan.placements if p.recipe.get("per_node") == 1}:
         of, here = scenario.fleet.pool(pool), [p for p in plan.placements if (p.pool, p.slot) == (pool, slot)]
         free = [float(of.chips_per_node)] * of.plannable_nodes
-        for p in sorted(here, key=lambda p: (-p.chips_per_replica, p.recipe.get("per_node") == 1)):
-            alone, left = p.recipe.get("per_node") == 1, p.replicas
-            if p.chips_per_replica > of.chips_per_node or p.kind == "train":
-                left = 0  # whole nodes, or what is left of them
-                taken = round(p.chips / of.chips_per_node + 0.499)
-                free = sorted(free)[: len(free) - taken] if taken else free
+        for p in sorted(here, key=lambda p: (-p.chips_per_replica, p.recipe.get("per_node") != 1)):
+            alone, left, each = p.recipe.get("per_node") == 1, p.replicas, p.chips_per_replica
+            if each >= of.chips_per_node:  # whole nodes; a gang may take a part of its last one
+                free = sorted(free)[: max(0, len(free) - int(p.chips // of.chips_per_node))]
+                each = p.chips % of.chips_per_node
+                left = int(each > 0)
             for i in sorted(range(len(free)), key=lambda i: free[i]):
-                fits = min(left, 1 if alone else left, int((free[i] + ROUNDING) // p.chips_per_replica))
-                free[i] -= fits * p.chips_per_replica
+                fits = min(left, 1 if alone else left, int((free[i] + ROUNDING) // max(each, ROUNDING)))
+                free[i] -= fits * each
                 left -= fits
             if left:
                 wrong.append(f"{pool} in slot {slot}: {left} replicas of {p.workload} find no node")
