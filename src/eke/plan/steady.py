@@ -52,7 +52,7 @@ def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
     at, kind = runs.at[some], np.searchsorted(tried, runs.recipe[some])
     for starting in (True, False):
         simple = _Simple(program, tried, at, kind, starting=starting)
-        before, found = simple.worth(x), simple.plan((lower, upper), x)
+        before, found = simple.worth(x), simple.plan((lower, upper), None if starting else x)
         if (
             found is not None
             and primary @ (x - found) <= 1e-6 * abs(primary @ x) + 1e-12
@@ -117,8 +117,8 @@ class _Simple:
         np.maximum.at(peak, self._kind, np.round(x[self._at]))
         return peak
 
-    def plan(self, bounds: Bounds, x: FloatArray) -> FloatArray | None:
-        """A plan of the recipes chosen; where these find no room in whole replicas, the best known from `x` on."""
+    def plan(self, bounds: Bounds, start: FloatArray | None) -> FloatArray | None:
+        """A plan of the recipes chosen; where these find no room in whole replicas, the best known from `start` on."""
         for rounding in ROUNDING:
             split = self._charged(bounds, rounding)
             if split is not None:
@@ -129,7 +129,7 @@ class _Simple:
                 found = self._whole((bounds[0], few))
                 if found is not None:
                     return found
-        return self._charged(bounds, 0.0, start=x)
+        return None if start is None else self._charged(bounds, 0.0, start)
 
     def _charged(self, bounds: Bounds, rounding: float, start: FloatArray | None = None) -> FloatArray | None:
         """The plan that is worth most. Without `start`, replicas may be split, and each recipe in use needs room for
