@@ -11,7 +11,7 @@ from tests.plan.scenarios import LENGTHS, MIXED_QUALITY, SMALL, TOO_MUCH, planne
 import eke
 from eke.fleet.chip import Chip
 from eke.fleet.pool import Fleet, Pool
-from eke.plan import check, make, parse, planner
+from eke.plan import capacity, check, make, parse, planner
 from eke.plan.notes import by_kind
 from eke.plan.plan import Plan
 
@@ -186,3 +186,13 @@ def test_a_plan_carries_the_scenario_it_was_made_from(small: Plan, tmp_path: Pat
     again = eke.plan.read(small.write(tmp_path / "plan.json"))
     assert again == small
     assert parse(again.source) == parse(SMALL)
+
+
+def test_what_the_cost_model_said_before_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other demand and a node less find every layout priced, and give the recipes that asking anew gives."""
+    seen: dict[object, object] = {}
+    planner.pose(parse(SMALL), seen=seen)
+    changed = parse(SMALL.replace("rate: 40/s", "rate: 44/s").replace("nodes: 6,", "nodes: 5,"))
+    anew = planner.pose(changed)
+    monkeypatch.setattr(capacity, "capacities", lambda *_, **__: pytest.fail("asked again"))
+    assert planner.pose(changed, seen=seen).recipes == anew.recipes
