@@ -31,7 +31,10 @@ def useful(of: Worth) -> list[Offer]:
 
 def reached(of: Worth) -> str:
     """What the stock as it is reaches, and how sure that is."""
-    return f"the stock as it is reaches {told(of.reached, of.interval['reached'], 4)} {of.unit}; {of.basis}"
+    reaches = f"{told(of.reached, of.interval['reached'], 4)} {of.unit}; {of.basis}"
+    return (
+        f"the stock as it is reaches {reaches}. Replicas and gangs are split here: a plan in whole ones reaches less."
+    )
 
 
 def _kept(h: Holding, value: float | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from eke.report import pictures, words
 from eke.report.facts import Facts
 from eke.report.sources import figures
 
-POOLS, RISKS = 6, 5
+POOLS, RISKS = 6, 7
 """Pools and risks that the first page has room for; the others stand in the detail."""
 OFFERS = 12
 

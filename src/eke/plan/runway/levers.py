@@ -381,8 +381,8 @@ def _chips(o: Outlooks, chips: int, kinds: Sequence[str]) -> Iterator[_Change]:
             continue
         more = Arrival(pool.name, max(1, round(chips / pool.chips_per_node)), AFTER_S)
         moves = replace(o.moves, arrivals=(*o.moves.arrivals, more))
-        name = when.format(pool.chip.name)
-        yield _Change("chips", name, replace(s, generations=moves), note=f"to {pool.name}")
+        name, basis = when.format(pool.chip.name), _served(o.problem, pool.name)
+        yield _Change("chips", name, replace(s, generations=moves), note=f"to {pool.name}", basis=basis)
     owned = {p.chip.name for p in s.fleet.pools}
     for chip in _kinds(kinds):
         if chip.name in owned:
@@ -395,8 +395,13 @@ def _chips(o: Outlooks, chips: int, kinds: Sequence[str]) -> Iterator[_Change]:
         changed = replace(s, fleet=fleet, generations=moves)
         note = "a pool of its own" + ("; failure rate unknown" if chip.vendor in DOMESTIC else "")
         beside = _posed_beside(o, changed, pool, nodes)
-        basis = weakest(*(r.basis for r in beside.recipes if r.pool == pool.name)) or "guessed"
+        basis = _served(beside, pool.name) or "guessed"
         yield _Change("chips", when.format(chip.name), changed, beside, note, basis=basis)
+
+
+def _served(problem: Problem, pool: str) -> Basis | None:
+    """Of the least known speed at which a pool's chips serve."""
+    return weakest(*(r.basis for r in problem.recipes if r.pool == pool))
 
 
 def _kinds(names: Sequence[str]) -> list[Chip]:
