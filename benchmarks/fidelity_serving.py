@@ -53,10 +53,11 @@ def _together(cost: CostModel, runs: Sequence[Run]) -> Steady:
         cost,
         _layouts([run.decode for run in runs]),
         [run.clients / max(run.decode.count, 1) for run in runs],
-        [run.prompt for run in runs],
-        [run.output for run in runs],
+        [run.lengths[0] for run in runs],
+        [run.lengths[1] for run in runs],
         differ=[run.differ for run in runs],
         speculative=[run.speculative for run in runs],
+        held=[run.held for run in runs],
     )
 
 
@@ -67,10 +68,11 @@ def _apart(cost: CostModel, runs: Sequence[Run]) -> Steady:
         _layouts([run.prefill for run in runs if run.prefill]),
         _layouts([run.decode for run in runs]),
         [run.clients for run in runs],
-        [run.prompt for run in runs],
-        [run.output for run in runs],
+        [run.lengths[0] for run in runs],
+        [run.lengths[1] for run in runs],
         readers=[run.prefill.count for run in runs if run.prefill],
         decoders=[max(run.decode.count, 1) for run in runs],
+        places=[run.places for run in runs],
         speculative=[run.speculative for run in runs],
     )
 

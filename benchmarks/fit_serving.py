@@ -2,7 +2,10 @@
 
 Damped least squares on ln(predicted / measured) of time per output token and time to first token, weighted so that far
 rows count by their distance, not its square, and groups (model, chip, engine, precision) by the root of their rows.
-Each coefficient is fitted as ln(value / guess) with a pull towards the guess: what the rows do not tell stays put.
+
+Each coefficient is fitted as ln(value / guess) under a prior (`prior`): engines share a value and differ from it by
+less, and what tables of kernels tell is held much closer to them than what only whole runs tell. Its widths were chosen
+by leaving models out. Rows of a sweep err together: widths are those of a fit in which a hundred rows count as one.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from eke.cost import Profile, profile
 from eke.cost.tables import FloatArray
@@ -41,7 +45,7 @@ ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as 
 # What is fitted: for all accelerators, for an engine family, and as factors of a generation of chips. A generation's
 # factors stand under the name of its first chip, where its relatives find them.
 LEADERS = {"blackwell": "B200-SXM"}
-GENERATION = ("memory", "kernel_s", "experts", "latency_up_s", "link_up", "pad_m")
+GENERATION = ("memory", "kernel_s", "launch_s", "experts", "latency_up_s", "link_up", "pad_m")
 KERNELS = (
     "pad_m",
     "attention",
@@ -53,18 +57,25 @@ KERNELS = (
     "latency_hop_s",
 )
 ENGINE = (
-    "kernel_s", "step_s", "routing", "imbalance", "one_shot", "lockstep", "handover_s",
-    "request_s", "arrival_s", "turn", "bunching", "gathering", "settling", "serial", "crowding", "speculation",
+    "kernel_s", "step_s", "routing", "imbalance", "one_shot", "lockstep", "handover_s", "request_s", "launch_s",
+    "arrival_s", "turn", "bunching", "gathering", "settling", "serial", "crowding", "speculation",
 )  # fmt: skip
 AT_MOST = dict.fromkeys(
     ("lockstep", "attention_memory", "attention", "link_up", "gathering", "one_shot", "attention_decode"), 1.0
 )
 FAMILY = {"B200-SXM": "blackwell", "GB200": "blackwell", "B300-SXM": "blackwell", "GB300": "blackwell"}
 AT_LEAST = {"crowding": 1.0}  # engines never read more than they can
-PULL = 0.15  # weight of a coefficient's distance from its start
+# Standard deviations of ln(value / guess), before data.
+KERNELS_KNOWN, GENERATION_KNOWN = 0.05, 0.03
+SHARED, OWN = 0.07, 0.035  # of an engine's coefficient: what engines have in common, and each one's own
+# How many times as wide: where only whole runs tell (who waits for whom), and where they tell more than tables do.
+WIDE = dict.fromkeys(
+    ("handover_s", "lockstep", "request_s", "launch_s", "arrival_s", "turn", "bunching", "gathering", "settling",
+     "serial", "crowding"), 12.0,
+) | {"kernel_s": 4.0, "step_s": 4.0}  # fmt: skip
 TTFT_WEIGHT = 0.8
 STEP = 0.02
-BACK = 0.4  # of the way to the guesses, where held-out fits begin: shipped values have seen every row
+FEW = 0.01  # change of ln(value) at which a fit ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,41 +122,88 @@ def weights(runs: Sequence[Run], away: FloatArray) -> FloatArray:
     return np.where(np.isfinite(away), both * robust, 0.0)
 
 
-def fit(
-    runs: Sequence[Run], start: Mapping[Coefficient, float], rounds: int = 6, talk: bool = False
-) -> dict[Coefficient, float]:
-    """Values (ln over the profile's own) that fit `runs`."""
-    names = list(start)
-    x = np.array([start[name] for name in names])
-    damping = 1.0
-    away = residuals(runs, dict(zip(names, x, strict=True)))
-    for turn in range(rounds):
-        w = weights(runs, away)
-        loss = _loss(away, w, x)
-        slopes = np.empty((len(away), len(names)))
-        for k in range(len(names)):
-            moved = x.copy()
-            moved[k] += STEP
-            slopes[:, k] = _slope(runs, names, moved, away, names[k].where)
-        slopes = np.nan_to_num(slopes)
-        normal = slopes.T @ (w[:, None] * slopes) + np.diag(np.full(len(names), PULL**2 * len(runs) / 20))
-        pull = PULL**2 * len(runs) / 20 * x
-        gradient = slopes.T @ (w * np.nan_to_num(away)) + pull
-        while damping < 1e4:
-            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)) * 0.1, -gradient)
-            tried = x + np.clip(step, -0.7, 0.7)
-            new = residuals(runs, dict(zip(names, tried, strict=True)))
-            if _loss(new, w, tried) < loss:
-                x, away, damping = tried, new, damping / 4
-                break
-            damping *= 4
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Where a fit stands: values [k] of `names`, residuals [2n], and their slopes [2n, k] by the values."""
+
+    names: tuple[Coefficient, ...]
+    values: FloatArray
+    away: FloatArray
+    slopes: FloatArray
+
+    @property
+    def found(self) -> dict[Coefficient, float]:
+        """Values by coefficient."""
+        return dict(zip(self.names, map(float, self.values), strict=True))
+
+
+def prior(names: Sequence[Coefficient]) -> FloatArray:
+    """Inverse covariance of ln(value / guess) before data. [k, k]"""
+    wide = np.array([WIDE.get(c.name, 1.0) for c in names])
+    first = {"": KERNELS_KNOWN} | dict.fromkeys(LEADERS, GENERATION_KNOWN)
+    covariance = np.diag([first.get(c.where, OWN) ** 2 for c in names])
+    for i, one in enumerate(names):
+        for k, other in enumerate(names):
+            if one.name == other.name and one.where in FAMILIES and other.where in FAMILIES:
+                covariance[i, k] += SHARED**2
+    inverse: FloatArray = np.linalg.inv(covariance * np.outer(wide, wide))
+    return inverse
+
+
+def fit(runs: Sequence[Run], began: Mapping[Coefficient, float], rounds: int = 6, talk: bool = False) -> Fit:
+    """Values (ln over the guesses) that fit `runs`: rounds of slopes, two steps with each."""
+    names, n = tuple(began), len(runs)
+    x = np.array([began[name] for name in names])
+    at = Fit(names, x, residuals(runs, began), np.zeros((2 * n, len(names))))
+    everything = np.ones(n, dtype=bool)
+    for turn in range(rounds + 1):
+        at = replace(at, slopes=_slopes(runs, at))
+        if turn == rounds:
+            break
+        x = refit(runs, at, everything, steps=2)
+        moved = np.abs(x - at.values).max()
+        at = replace(at, values=x, away=residuals(runs, dict(zip(names, x, strict=True))))
         if talk:
-            n = len(runs)
-            err = np.abs(np.expm1(away))
-            print(
-                f"{turn}: loss {loss:.2f} tpot {np.nanmedian(err[:n]):.4f} ttft {np.nanmedian(err[n:]):.4f}", flush=True
-            )
-    return dict(zip(names, x, strict=True))
+            print(f"{turn}: {_errors(at.away, np.arange(n), n)}, largest step {moved:.2f}", flush=True)
+        if moved < FEW:
+            break
+    return at
+
+
+def refit(runs: Sequence[Run], at: Fit, seen: NDArray[np.bool_], steps: int = 6) -> FloatArray:
+    """Values that fit the runs `seen`, from a fit to all by the slopes found there; residuals are priced each step."""
+    rows = np.flatnonzero(seen)
+    some, both = [runs[k] for k in rows], np.concatenate([rows, rows + len(runs)])
+    pulls, slopes = prior(at.names), at.slopes[both]
+    x, away = at.values, np.nan_to_num(at.away[both])
+
+    def loss(away: FloatArray, w: FloatArray, x: FloatArray) -> float:
+        return float((w * away**2).sum() + x @ pulls @ x)
+
+    for _ in range(steps):
+        w = weights(some, away)
+        normal = slopes.T @ (w[:, None] * slopes) + pulls
+        step = np.clip(-np.linalg.solve(normal, slopes.T @ (w * away) + pulls @ x), -0.5, 0.5)
+        before = loss(away, w, x)
+        for part in (1.0, 0.3, 0.1, 0.0):
+            tried = x + part * step
+            new = np.nan_to_num(residuals(some, dict(zip(at.names, tried, strict=True))))
+            if part == 0.0 or loss(new, w, tried) < before:
+                break
+        x, away = tried, new
+        if part * np.abs(step).max() < FEW:
+            break
+    return x
+
+
+def _slopes(runs: Sequence[Run], at: Fit) -> FloatArray:
+    """Change of the residuals with each coefficient. [2n, k]"""
+    found = np.empty_like(at.slopes)
+    for k, name in enumerate(at.names):
+        moved = at.values.copy()
+        moved[k] += STEP
+        found[:, k] = _slope(runs, at.names, moved, at.away, name.where)
+    return np.nan_to_num(found)
 
 
 def _slope(
@@ -159,10 +217,6 @@ def _slope(
         new = residuals([runs[k] for k in touched], dict(zip(names, moved, strict=True)))
         slope[both] = (new - away[both]) / STEP
     return slope
-
-
-def _loss(away: FloatArray, w: FloatArray, x: FloatArray) -> float:
-    return float(np.nansum(w * away**2) + PULL**2 * len(w) / 40 * (x**2).sum())
 
 
 def start() -> dict[Coefficient, float]:
@@ -279,25 +333,31 @@ def main() -> None:
         return
     if asked.check:
         with guesses():
-            found = held_out(runs, {c: (1.0 - BACK) * v for c, v in began.items()}, asked.rounds)
+            found = held_out(runs, fit(runs, began, asked.rounds, talk=True))
         summary(runs, found)
         np.savez(asked.check, **found)
         return
     with guesses():
-        values = fit(runs, began, asked.rounds, talk=True)
-    write(values, runs, SPREAD)
+        done = fit(runs, began, asked.rounds, talk=True)
+    print(f"{told(runs, done):.0f} of {len(began)} coefficients are the data's, the rest the prior's")
+    write(done.found, runs, SPREAD)
 
 
-def held_out(runs: Sequence[Run], began: Mapping[Coefficient, float], rounds: int) -> dict[str, FloatArray]:
-    """ln(predicted / measured) of each run by coefficients that never saw its model, or its chip. [2n] each"""
+def told(runs: Sequence[Run], at: Fit) -> float:
+    """How many coefficients the data hold down: the trace of what they add to all that is known."""
+    data = at.slopes.T @ (weights(runs, np.nan_to_num(at.away))[:, None] * at.slopes)
+    return float(np.trace(np.linalg.solve(data + prior(at.names), data)))
+
+
+def held_out(runs: Sequence[Run], at: Fit) -> dict[str, FloatArray]:
+    """ln(predicted / measured) of each run by coefficients fitted without its model, or its chip. [2n] each"""
     found = {}
     for what, group in (("model", _maker), ("system", lambda run: run.system)):
         names = np.array([group(run) for run in runs], dtype=object)
         away = np.full(2 * len(runs), np.nan)
         for name in sorted(set(names)):
-            seen = [run for run, n in zip(runs, names, strict=True) if n != name]
-            values = fit(seen, began, rounds)
             out = np.flatnonzero(names == name)
+            values = dict(zip(at.names, refit(runs, at, names != name), strict=True))
             away[np.concatenate([out, out + len(runs)])] = residuals([runs[k] for k in out], values)
             print(f"without {name}: {_errors(away, out, len(runs))}", flush=True)
         found[what] = away

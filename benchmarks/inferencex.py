@@ -38,6 +38,7 @@ class Setup:
     read: Layout
     decoders: int
     decode: Layout
+    batch: int  # most requests a data rank decodes at once; 0: not said
     image: str
     clients: tuple[int, ...]
     first: str
@@ -69,7 +70,17 @@ def setups() -> Mapping[tuple[str, ...], tuple[Setup, ...]]:
             readers, decoders = int(row["readers"]), int(row["decoders"])
             when = row["first"], row["last"]
             found[key].append(
-                Setup(row["drafts"] == "1", readers, read, decoders, decode, row["image"], clients, *when)
+                Setup(
+                    row["drafts"] == "1",
+                    readers,
+                    read,
+                    decoders,
+                    decode,
+                    int(row["batch"]),
+                    row["image"],
+                    clients,
+                    *when,
+                )
             )
     return {key: tuple(some) for key, some in found.items()}
 
@@ -114,6 +125,27 @@ def assign(rows: Sequence[Row], names: Sequence[str], clients: Sequence[int]) ->
         }
         chosen.append(max(score, key=score.__getitem__))
     return chosen
+
+
+def held(
+    engine: str, model: str, chip: str, variant: str, layout: Layout, clients: int, prompt: int, output: int
+) -> float:
+    """Iterations a request waits before the engine looks at it, by the settings of InferenceX' scripts.
+
+    SGLang on B200 polls for requests every 10 iterations (`--scheduler-recv-interval`), every 30 from 16 clients on:
+    half of it on average. TensorRT-LLM waits 20 for more prompts to read with (`batch_wait_timeout_iters`; Llama-70B on
+    fewer than 8 chips, 1,024 tokens each way). With attention data-parallel it waits, up to 60, until each rank has a
+    prompt (`attention_dp_config.timeout_iters`): the k-th of k ranks gets one after H_k k o/C iterations.
+    """
+    tp, _, ranks = layout
+    if engine == "sglang" and chip == "B200-SXM" and not model.startswith("GLM"):
+        return 15.0 if clients >= 16 and not (variant == "fp8" and tp * ranks == 4 and prompt == 8192) else 5.0
+    if engine == "trtllm" and model.startswith("Llama") and prompt == output == 1024 and tp < 8:
+        return 20.0
+    if engine == "trtllm" and ranks > 1:
+        until_all = sum(1.0 / k for k in range(1, ranks + 1)) * ranks * output / clients
+        return min(60.0, until_all) / 2.0
+    return 0.0
 
 
 def _by(keys: Sequence[object]) -> Mapping[object, list[int]]:

@@ -10,6 +10,7 @@ Columns are those of `serving_silicon.csv`. Three things need reading, not only 
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -77,6 +78,13 @@ class Run:
     assumed: bool  # how many engines decode is not stated
     differ: float  # spread of lengths over their mean
     speculative: bool
+    held: float  # iterations a request waits before the engine looks at it
+    places: float  # requests an engine decodes at once
+
+    @property
+    def lengths(self) -> tuple[float, float]:
+        """Mean tokens of a prompt and of an answer: those stated are the most where they differ."""
+        return self.prompt * (1.0 - self.differ / 2.0), self.output * (1.0 - self.differ / 2.0)
 
     @property
     def kind(self) -> str:
@@ -119,23 +127,27 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
     apart = row["mode"] == "disagg"
     decode = _worker(row, "decode_" if apart else "")
     prefill = _worker(row, "prefill_") if apart else None
-    clients = _clients(row, decode, apart)
+    clients, places = _clients(row, decode, apart), math.inf
     stated = bool(_number(row, "decode_num_workers"))
     if setup and apart and not stated:
         prefill, decode = Worker(setup.read, setup.readers), Worker(setup.decode, setup.decoders)
         prefill, decode = _whole(prefill), _whole(decode)
+        places = setup.batch * decode.layout[2] or math.inf
     elif _is_total(row, apart, chip):
         prefill, decode = _pools(_number(row, "decode_tp_size" if apart else "tp_size"), clients)
     elif apart and not decode.count:
         decode = _assumed(decode, clients)
+    form, equal = variant(row, model, chip), bool(_EQUAL.match(row["id"]))
+    prompt, output = int(row["isl"]), int(row["osl"])
+    waits = (row["backend"], model.name, chip.name, form.name, decode.layout, clients, prompt, output)
     return Run(
         id=row["id"],
         engine=row["backend"],
         chip=chip,
         model=model,
-        variant=variant(row, model, chip),
-        prompt=int(row["isl"]),
-        output=int(row["osl"]),
+        variant=form,
+        prompt=prompt,
+        output=output,
         clients=clients,
         decode=decode,
         prefill=prefill,
@@ -145,7 +157,9 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
         tpot_s=float(row["silicon_tpot_ms"]) / 1e3,
         system=row["system"],
         published=row["model_path"],
-        differ=0.0 if _EQUAL.match(row["id"]) else 0.2,
+        differ=0.0 if equal else 0.2,
+        places=places,
+        held=0.0 if apart or equal else inferencex.held(*waits),
         speculative=setup.drafts if setup and apart else _speculates(row, model),
     )
 

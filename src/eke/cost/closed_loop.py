@@ -60,6 +60,7 @@ def steady(
     *,
     differ: ArrayLike = 0.2,
     speculative: ArrayLike = False,
+    held: ArrayLike = 0.0,
 ) -> Steady:
     """One engine that reads prompts and decodes.
 
@@ -71,6 +72,7 @@ def steady(
         output: tokens of an answer.
         differ: spread of lengths over their mean.
         speculative: whether the model drafts for itself (multi-token prediction).
+        held: iterations a request is kept waiting before the engine looks at it, as its settings have it.
     """
     c, i, o, d = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, differ))
     p, dp = cost.profile, layouts.dp.astype(np.float64)
@@ -80,14 +82,20 @@ def steady(
     alone = cost.prefill(layouts, i).seconds
     at_once = np.clip(np.minimum(p.batched_tokens / i, flying / dp), 1.0, None)  # prompts read together
     among = cost.prefill(layouts, i, prompts=at_once).seconds / at_once * (1.0 + p.lockstep * (dp - 1.0))
-    beside = np.clip(cost.mixed(layouts, i * dp, flying, i + o / 2).seconds - step, 0.0, alone)
     gain = np.where(speculative, p.speculation, 1.0)
+    waited = np.asarray(held, dtype=np.float64)
+    # Prompts that come while one is read, or while the engine does not look, are read together.
+    some = np.clip(flying / dp * (alone / step + 2.0 * waited) * gain / o, 1.0, at_once)
+    singly = cost.prefill(layouts, i, prompts=some).seconds / some
+    beside = np.clip((cost.mixed(layouts, i * dp * some, flying, i + o / 2).seconds - step) / some, 0.0, singly)
     step = step / gain
-    read = (p.mixing * beside + (1.0 - p.mixing) * alone) * (1.0 + p.lockstep * (dp - 1.0))
+    read = (p.mixing * beside + (1.0 - p.mixing) * singly) * (1.0 + p.lockstep * (dp - 1.0))
     queue = np.maximum(flying / dp - 1.0, 0.0) * read
     waits = p.gathering * queue / (queue + p.settling * (d + p.serial) * o * step + 1e-9)
     tpot = step + (1.0 - waits) * queue / o
-    ttft = p.request_s + p.arrival_s * flying + alone + p.turn * tpot * gain  # an iteration, not a token
+    reading = np.clip(queue / (o * tpot), 0.0, 1.0)  # share of time in iterations that read, which are long
+    met = step * gain + reading * singly * some
+    ttft = p.request_s + p.arrival_s * flying + alone + p.turn * met + waited * tpot * gain
     line = np.maximum(flying / dp - 1.0, 0.0) * among
     ttft = ttft + p.bunching * line * (waits + (1.0 - waits) / ROUNDS)
     ttft = ttft + (c - flying) / flying * (ttft + o * tpot)
@@ -105,6 +113,7 @@ def apart(
     *,
     readers: ArrayLike = 1,
     decoders: ArrayLike = 1,
+    places: ArrayLike = np.inf,
     speculative: ArrayLike = False,
 ) -> Steady:
     """Some engines read prompts, others decode: a closed network of one queue and one delay.
@@ -124,11 +133,17 @@ def apart(
         output: tokens of an answer.
         readers: how many engines read; 0: as many as keep up with those who decode.
         decoders: how many decode.
+        places: requests one of them takes at once; the next waits until one is done.
         speculative: whether the model drafts for itself.
     """
     c, i, o, many = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, decoders))
     p = reader.profile
     stated, ranks = np.asarray(readers, dtype=np.float64), reading.dp.astype(np.float64)
+    most = decoder.max_sequences(decoding, i + o / 2)
+    room = np.minimum(np.asarray(places, dtype=np.float64), np.where(most > 0, most, np.inf))
+    over = _excess(c / many, np.sqrt(c / many * (1.0 - 1.0 / many)), room)
+    queues = over / np.maximum(c / many - over, 1e-9)  # how often its own time decoding a request waits for a place
+    c = np.maximum(c - over * many, 1.0)
     at_once = np.clip(np.minimum(p.batched_tokens / i, c / (np.maximum(stated, 1.0) * ranks)), 1.0, None)
     alone = reader.prefill(reading, i).seconds
     each = reader.prefill(reading, i, prompts=at_once).seconds / at_once  # a prompt read together with others
@@ -145,5 +160,15 @@ def apart(
         flying = np.maximum(c * decode / (decode + held), 1.0)
         step = decoder.decode(decoding, np.maximum(flying / many, 1.0), i + o / 2).seconds / gain
     first = alone + line / 2.0
-    ttft = p.request_s + p.handover_s + held + (first - held).clip(0.0) / ROUNDS + step
+    ttft = p.request_s + p.handover_s + held + (first - held).clip(0.0) / ROUNDS + step + queues * o * step
     return Steady(ttft, step, flying)
+
+
+def _excess(mean: FloatArray, spread: FloatArray, room: FloatArray) -> FloatArray:
+    """How many of those that come to one engine at random find no place: E[(n - room)+] of a normal n. [n]"""
+    some = np.maximum(spread, 1e-9)
+    z = (mean - np.minimum(room, mean + 9.0 * some)) / some
+    bell = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+    below = 0.5 * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (z + 0.044715 * z**3)))  # the normal distribution, to 0.0003
+    found: FloatArray = some * (bell + z * below)
+    return np.clip(found, 0.0, mean)

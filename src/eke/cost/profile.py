@@ -51,6 +51,7 @@ class Profile:
         computes_in: precision the engine computes in whatever the variant says; None: the variant's.
         kernel_s: seconds a kernel costs beyond its work.
         host_s: seconds the host works on a layer, hidden behind the chip where that takes longer; 0 with CUDA graphs.
+        launch_s: seconds the host takes to launch a kernel where prompts are read, outside CUDA graphs.
         step_s, sequence_s: the engine's own seconds per step and per sequence.
         link_up, link_out: share of link speed reached; link_pair: by two chips of a domain, if more get less of it.
         latency_up_s, latency_out_s: per collective.
@@ -104,6 +105,7 @@ class Profile:
     elementwise: float
     kernel_s: float
     host_s: float
+    launch_s: float
     step_s: float
     sequence_s: float
     link_up: float
