@@ -79,7 +79,7 @@ def _changed(**factors: float) -> Profile:
     return moved(profile.find(H20, "vllm", None), [Coefficient(n) for n in factors], np.log(list(factors.values())))
 
 
-TRUTH = {"gemm": 0.7, "memory": 0.75, "step_s": 4.0, "request_s": 2.0}
+TRUTH = {"gemm": 0.7, "memory": 0.75, "step_s": 12.0, "request_s": 2.0}
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_published_runs_are_met(rows: ModuleType, monkeypatch: pytest.MonkeyPatc
 
     found = fidelity_serving.report(shared_data / "perf" / "serving_silicon.csv")
     for kind in ("dense", "moe"):
-        assert found[kind]["tpot_median_error"] < 0.10
+        assert found[kind]["tpot_median_error"] < {"dense": 0.08, "moe": 0.11}[kind]
         assert found[kind]["ttft_median_error"] < 0.25
         assert found[kind]["unpredicted"] == 0
     assert found["disaggregated"]["tpot_median_error"] < 0.15

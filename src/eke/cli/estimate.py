@@ -86,15 +86,18 @@ def variant_of(architecture: Architecture, name: str | None) -> Variant:
 
 
 def _summary(found: Estimate) -> list[dict[str, Any]]:
-    low, high = found.interval
-    times = {"time to first token": found.ttft_s, "time per output token": found.tpot_s, "step": found.step_s}
+    times = {
+        "time to first token": (found.ttft_s, found.first_interval),
+        "time per output token": (found.tpot_s, found.interval),
+        "step": (found.step_s, found.interval),
+    }
     rows = [
         {
             "": name,
             "value": units.show_seconds(s),
             "80% interval": " to ".join(map(units.show_seconds, (s * low, s * high))),
         }
-        for name, s in times.items()
+        for name, (s, (low, high)) in times.items()
         if s is not None
     ]
     chips = f"{found.chips} chip{'s' if found.chips > 1 else ''}"

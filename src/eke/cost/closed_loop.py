@@ -141,9 +141,6 @@ def apart(
     stated, ranks = np.asarray(readers, dtype=np.float64), reading.dp.astype(np.float64)
     most = decoder.max_sequences(decoding, i + o / 2)
     room = np.minimum(np.asarray(places, dtype=np.float64), np.where(most > 0, most, np.inf))
-    over = _excess(c / many, np.sqrt(c / many * (1.0 - 1.0 / many)), room)
-    queues = over / np.maximum(c / many - over, 1e-9)  # how often its own time decoding a request waits for a place
-    c = np.maximum(c - over * many, 1.0)
     at_once = np.clip(np.minimum(p.batched_tokens / i, c / (np.maximum(stated, 1.0) * ranks)), 1.0, None)
     alone = reader.prefill(reading, i).seconds
     each = reader.prefill(reading, i, prompts=at_once).seconds / at_once  # a prompt read together with others
@@ -151,17 +148,19 @@ def apart(
     step = decoder.decode(decoding, np.maximum(c / many, 1.0), i + o / 2).seconds / gain
     keeping_up = np.ceil(KEEPING_UP * c * each / (ranks * o * step))
     served = np.where(stated > 0, stated, keeping_up) * ranks
-    line = p.crowding * np.maximum(c / served - 1.0, 0.0) * each
-    held = alone
-    for _ in range(2):  # who waits to be read does not decode
-        decode = o * step
-        u = alone + line - decode
-        held = 0.5 * (u + np.sqrt(u * u + 4.0 * alone * decode))
-        flying = np.maximum(c * decode / (decode + held), 1.0)
-        step = decoder.decode(decoding, np.maximum(flying / many, 1.0), i + o / 2).seconds / gain
+    line = np.maximum(c / served - 1.0, 0.0) * each
+    held, queued = alone, np.zeros_like(alone)
+    for _ in range(4):  # who waits to be read, or for a place, does not decode
+        away = o * step + queued
+        u = alone + line - away
+        held = 0.5 * (u + np.sqrt(u * u + 4.0 * alone * away))
+        found = c / many * away / (away + held)  # those read, at one engine that decodes
+        busy = np.maximum(found - _excess(found, np.sqrt(found * (1.0 - 1.0 / many)), room), 1e-9)
+        step = decoder.decode(decoding, np.maximum(busy, 1.0), i + o / 2).seconds / gain
+        queued = (found / busy - 1.0) * o * step
     first = alone + line / 2.0
-    ttft = p.request_s + p.handover_s + held + (first - held).clip(0.0) / ROUNDS + step + queues * o * step
-    return Steady(ttft, step, flying)
+    ttft = p.request_s + p.handover_s + held + (first - held).clip(0.0) / ROUNDS + step + queued
+    return Steady(ttft, step, np.maximum(busy * many, 1.0))
 
 
 def _excess(mean: FloatArray, spread: FloatArray, room: FloatArray) -> FloatArray:

@@ -43,7 +43,7 @@ class Estimate:
         tokens_per_s: output tokens in serving, tokens in training; the whole replica.
         memory: bytes a chip, by part.
         mfu: model FLOP/s over the chips' peak.
-        interval: factors of an 80% interval on seconds.
+        interval: factors of an 80% interval on seconds; `first_interval` on those to the first token.
     """
 
     ttft_s: float | None
@@ -58,11 +58,11 @@ class Estimate:
     basis: Basis
     source: str
     interval: tuple[float, float]
+    first_interval: tuple[float, float]
     operators: tuple[Operator, ...]
 
     def document(self) -> dict[str, Any]:
         """As `eke.estimate/1`."""
-        low, high = self.interval
         stated = {"ttft_s": self.ttft_s, "tpot_s": self.tpot_s, "step_s": self.step_s}
         return {
             "format": "eke.estimate/1",
@@ -76,7 +76,11 @@ class Estimate:
             "mfu": self.mfu,
             "basis": self.basis,
             "source": self.source,
-            "interval": {k: [v * low, v * high] for k, v in stated.items() if v is not None},
+            "interval": {
+                k: [v * f for f in (self.first_interval if k == "ttft_s" else self.interval)]
+                for k, v in stated.items()
+                if v is not None
+            },
             "operators": [
                 {"phase": o.phase, "name": o.name, "seconds": o.seconds, "bound": o.bound} for o in self.operators
             ],
@@ -116,7 +120,7 @@ def serving(
     return Estimate(
         ttft, tpot, alone, tokens_per_s, chips, flop / (chips * model.peak(variant.compute)),
         _parts(held), model.memory_limit, 0.0, model.basis, model.profile.source, model.interval,
-        (*_operators("prefill", read), *_operators("decode", step)),
+        model.profile.first_interval, (*_operators("prefill", read), *_operators("decode", step)),
     )  # fmt: skip
 
 
@@ -149,7 +153,7 @@ def training(
     return Estimate(
         None, None, seconds, tokens_per_s, chips, flop_per_s / (chips * model.peak(precision)),
         _parts(held), model.memory_limit, float(held.recomputed[0]), model.basis, model.source,
-        model.interval, _operators("step", step),
+        model.interval, model.interval, _operators("step", step),
     )  # fmt: skip
 
 

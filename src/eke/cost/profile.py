@@ -31,6 +31,7 @@ from eke.fleet.chip import Chip
 _SHIPPED = Path(__file__).parent / "profiles"
 FITTED = _SHIPPED / "serving.yaml"
 ENGINES_OWN = ("attention", "attention_memory", "pad_query")
+EIGHTY = 1.2816  # a normal distribution has 80% within so many standard deviations
 LENT, UNKNOWN = 1.2, 1.5  # how much wider the spread is with a relative's coefficients, and with nobody's
 REFERENCE = "H100-SXM"  # where the general shares of grouped products were found
 _ORDER: tuple[Basis, ...] = ("guessed", "modelled", "measured")
@@ -71,7 +72,6 @@ class Profile:
         settling: how fast differing lengths take a closed loop's requests apart.
         gathering: share of the line that can form at all; an engine that stops decoding to read makes it form.
         serial: spread that an engine's own order of reading keeps, whatever the lengths.
-        crowding: line before engines that only read, over what even turns would make it.
         speculation: tokens an iteration of speculative decoding yields, over what drafting costs.
         mixing: share of prompt work that runs beside decodes in one iteration; the rest stops them.
         lockstep: share of the other data ranks' prompts that a data rank waits for.
@@ -82,7 +82,7 @@ class Profile:
         usable: share of memory the engine may use. reserve_bytes: what it keeps for itself before weights.
         batched_tokens: tokens of a full iteration, for working memory.
         head_bits: bits of embedding and output matrix; None: the variant's.
-        spread: standard deviation of ln(measured / predicted).
+        spread: standard deviation of ln(measured / predicted); `first_spread` of times to the first token.
         source: where the coefficients come from.
     """
 
@@ -132,7 +132,6 @@ class Profile:
     settling: float
     gathering: float
     serial: float
-    crowding: float
     speculation: float
     mixing: float
     lockstep: float
@@ -140,6 +139,7 @@ class Profile:
     reserve_bytes: float
     batched_tokens: float
     spread: float
+    first_spread: float
     computes_in: Precision | None = None
     head_bits: float | None = None
     link_pair: float | None = None
@@ -147,7 +147,12 @@ class Profile:
     @property
     def interval(self) -> tuple[float, float]:
         """Factors (low, high) on seconds that hold 80% of log-normal residuals: exp(∓1.2816 spread)."""
-        return exp(-1.2816 * self.spread), exp(1.2816 * self.spread)
+        return exp(-EIGHTY * self.spread), exp(EIGHTY * self.spread)
+
+    @property
+    def first_interval(self) -> tuple[float, float]:
+        """The same for times to the first token, which depend on who queues."""
+        return exp(-EIGHTY * self.first_spread), exp(EIGHTY * self.first_spread)
 
     def gemm_share(self, precision: Precision) -> float:
         """Saturated share of peak in `precision`."""
@@ -277,7 +282,8 @@ def _lived(values: dict[str, Any], own: Calibration | None, engine: str) -> dict
     fit = own.serving.get(engine) if own else None
     if fit is None:
         return values
-    about = {"basis": "measured", "spread": fit.spread or values["spread"], "source": fit.source}
+    spreads = {name: fit.spread or values[name] for name in ("spread", "first_spread")}
+    about = {"basis": "measured", "source": fit.source, **spreads}
     return calibration.merged(values, fit.coefficients) | about
 
 
@@ -299,15 +305,16 @@ def _judged(
 ) -> dict[str, Any]:
     """`values` with their source, how well they are known, and how far they spread."""
     found = line[0] if line else None
-    basis, spread = values["basis"], values["spread"]
+    basis, wider = values["basis"], 1.0
     if chip.name in general.get("measured", {}).get(engine, ()):
         basis = "measured"
     if found is not None and (found["chip"] != chip.name or found.get("borrows")):  # all, or all but a little
-        basis, spread = weaker(basis, "modelled"), spread * LENT
+        basis, wider = weaker(basis, "modelled"), LENT
     elif basis == "guessed":
-        spread *= UNKNOWN
+        wider = UNKNOWN
+    spreads = {name: values[name] * wider for name in ("spread", "first_spread")}
     source = (found or general)["source"]
-    return {**values, "basis": basis, "spread": spread, "chip": chip.name, "engine": engine, "source": source}
+    return {**values, **spreads, "basis": basis, "chip": chip.name, "engine": engine, "source": source}
 
 
 def _scaled(values: Mapping[str, Any], factors: Mapping[str, float]) -> dict[str, Any]:
