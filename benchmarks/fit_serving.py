@@ -39,8 +39,8 @@ BLANK = (  # whose experts are fitted as they are, not carried over by a chip's 
 )
 FAMILIES = ("vllm", "sglang", "trtllm")
 # 80% of runs whose model was left out lie within 1.2816 of these: of time per output token, and of the first.
-SPREAD = {"vllm": 0.145, "sglang": 0.215, "trtllm": 0.2}
-FIRST_SPREAD = {"vllm": 0.25, "sglang": 0.47, "trtllm": 0.53}
+SPREAD = {"vllm": 0.145, "sglang": 0.23, "trtllm": 0.2}
+FIRST_SPREAD = {"vllm": 0.27, "sglang": 0.69, "trtllm": 0.61}
 ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as measured
 
 # What is fitted: for all accelerators, for an engine family, and as factors of a generation of chips. A generation's
@@ -62,7 +62,7 @@ WIDE = dict.fromkeys(
     ("handover_s", "lockstep", "request_s", "launch_s", "arrival_s", "turn", "bunching", "gathering", "settling",
      "serial"), 12.0,
 ) | {"kernel_s": 4.0, "step_s": 4.0}  # fmt: skip
-TTFT_WEIGHT = 0.8
+TTFT_WEIGHT, APART = 0.8, 0.3  # where pools are apart, rows say least of what first tokens wait for
 STEP = 0.02
 FEW = 0.01  # change of ln(value) at which a fit ends
 
@@ -104,7 +104,8 @@ def weights(runs: Sequence[Run], away: FloatArray) -> FloatArray:
     sizes = Counter(groups)
     row = np.array([1.0 / np.sqrt(sizes[g]) for g in groups])
     row /= row.mean()
-    both = np.concatenate([row, row * TTFT_WEIGHT])
+    first = TTFT_WEIGHT * np.where([run.apart for run in runs], APART, 1.0)
+    both = np.concatenate([row, row * first])
     robust = 1.0 / np.maximum(np.abs(away), 0.07) * np.where(np.abs(away) > 0.7, 0.7 / np.abs(away), 1.0)
     return np.where(np.isfinite(away), both * robust, 0.0)
 

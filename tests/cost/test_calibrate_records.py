@@ -79,7 +79,7 @@ def _changed(**factors: float) -> Profile:
     return moved(profile.find(H20, "vllm", None), [Coefficient(n) for n in factors], np.log(list(factors.values())))
 
 
-TRUTH = {"gemm": 0.7, "memory": 0.75, "step_s": 12.0, "request_s": 2.0}
+TRUTH = {"gemm": 0.7, "kernel_s": 2.0, "step_s": 4.0, "request_s": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_the_fit_finds_what_made_the_records(noise: float, tmp_path: Path) -> No
     for name, error in outcome.fit.errors.items():
         assert error.after < 0.6 * error.before, name
         assert error.after < 0.08 + noise, name
-    assert outcome.fit.coefficients["memory"] == pytest.approx(truth.memory, rel=0.15)
+    assert outcome.fit.coefficients["kernel_s"] == pytest.approx(truth.kernel_s, rel=0.25)
     assert outcome.fit.spread is not None
     assert outcome.fit.spread < 0.15 + noise
 
@@ -242,7 +242,7 @@ def test_the_command_writes_what_later_predictions_use(tmp_path: Path, eke_home:
     assert re.search(r"TPOT, held-out rows +25", done.stdout)
     now = profile.find(H20, "vllm")
     assert now.basis == "measured"
-    assert now.memory == dry["fit"]["coefficients"]["memory"]
+    assert now.kernel_s == dry["fit"]["coefficients"]["kernel_s"]
     assert "records.csv" in now.source
     assert "serving, vllm" in run(app, ["show"], env={"COLUMNS": "200"}).stdout
     shown = json.loads(run(app, ["show", "h20-96", "-o", "json"], catch_exceptions=False).stdout)

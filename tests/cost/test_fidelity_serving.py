@@ -98,14 +98,14 @@ def test_rows_that_cannot_be_read_are_counted(rows: ModuleType, tmp_path: Path) 
 
 
 def test_published_runs_are_met(rows: ModuleType, monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
-    """Median errors on published runs: a token's time 10% (dense and mixtures), the first token's 25%."""
+    """Median errors on published runs: a token's time 8% (dense) and 11% (mixtures), the first token's 20%."""
     monkeypatch.delitem(sys.modules, "fidelity_serving", raising=False)
     import fidelity_serving
 
     found = fidelity_serving.report(shared_data / "perf" / "serving_silicon.csv")
     for kind in ("dense", "moe"):
         assert found[kind]["tpot_median_error"] < {"dense": 0.08, "moe": 0.11}[kind]
-        assert found[kind]["ttft_median_error"] < 0.25
+        assert found[kind]["ttft_median_error"] < 0.2
         assert found[kind]["unpredicted"] == 0
     assert found["disaggregated"]["tpot_median_error"] < 0.15
-    assert found["disaggregated"]["ttft_median_error"] < 0.45
+    assert found["disaggregated"]["ttft_median_error"] < 0.4

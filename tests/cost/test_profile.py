@@ -44,9 +44,8 @@ def test_a_relative_lends_shares_not_peaks() -> None:
     """An H800 without measurements borrows the H100's coefficients; one without any relative is guessed."""
     h100, h800 = catalogue.chip("H100-SXM"), catalogue.chip("H800-SXM")
     own, lent = profile.find(h100, "vllm"), profile.find(h800, "vllm")
-    assert lent == replace(
-        own, experts=lent.experts, chip=h800.name, basis="modelled", spread=own.spread * profile.LENT
-    )
+    wider = {name: getattr(own, name) * profile.LENT for name in ("spread", "first_spread")}
+    assert lent == replace(own, experts=lent.experts, chip=h800.name, basis="modelled", **wider)
     assert lent.basis == "modelled"
     assert lent.experts["fp8"] == own.experts["fp8"]
     assert profile.find(replace(h800, name="nobody's", relative=None), "vllm").basis == "guessed"
