@@ -26,7 +26,7 @@ def test_a_plan_file_becomes_a_page_and_pictures(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(plan), "-o", str(page), "--png", str(pictures), *QUICK])
     assert result.exit_code == 0, result.output
     assert page.read_text(encoding="utf-8").rstrip().endswith("</html>")
-    assert {p.name for p in pictures.iterdir()} == {"day.png", "prices.png"}
+    assert {p.name for p in pictures.iterdir()} == {"day.png", "prices.png", "runway.png", "stock.png"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.html", "pictures", "plan.json"]
 
 
