@@ -18,7 +18,7 @@ NEAR = 1e-3
 
 
 def no_worse(scenario: Scenario) -> None:
-    """In the order of `effort.rank` no rule passes the plan, but for the objective within the gap that the plan states."""
+    """In the order of `effort.rank` no rule passes the plan; in the objective, none passes its gap."""
     scenario = planner.ready(scenario)
     plan, problem = make(scenario, best_effort=True), planner.pose(scenario)
     assert check.faults(plan, scenario) == []
