@@ -10,12 +10,13 @@ answers of o, lengths that differ by d of their mean:
     Q = (b - 1) r                        reading everybody else's prompt once; r: what one costs those who decode
     w = g Q / (Q + s (d + e) o step)     share of them that stand in line
     tpot = step + (1 - w) Q / o
-    ttft = request + arrival B + prefill + turn tpot + k (w + (1 - w)/rounds) Q'
+    met = step + Q/(o tpot) S            the iteration one comes upon: long ones, S, are met more often
+    ttft = request + arrival B + prefill + turn met + held tpot + k (w + (1 - w)/rounds) Q'
     ttft + (C - B)/B (ttft + o tpot)     who waits for room, if B < C
 
 Requests of like length, sent together, are done together and come back together: they stand in line to be read (w).
 Lengths that differ take them apart, the more the longer they decode; then prompts come singly and interrupt those who
-decode. Q' is Q with prompts read together, as a line is.
+decode; those that come while one is read are read together. Q' is Q with prompts read together, as a line is.
 """
 
 from __future__ import annotations
@@ -122,6 +123,9 @@ def apart(
     1980, with Schweitzer's estimate of what an arriving request finds) gives the time R to read, line included:
     R = S + L R/(R + Z) with L = (C/m - 1) S', S' the seconds of a prompt among others; so R = (u + sqrt(u^2 + 4 S Z))/2
     with u = S + L - Z.
+
+    Engines that decode have so many places. Which one a request comes to is chance: a normal number with the binomial's
+    variance comes to each, and the share of them above its places is the share of an answer's time that they wait.
 
     Args:
         reader: prices of the engines that read.
