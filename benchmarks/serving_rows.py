@@ -132,11 +132,12 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
     if setup and apart and not stated:
         prefill, decode = Worker(setup.read, setup.readers), Worker(setup.decode, setup.decoders)
         prefill, decode = _whole(prefill), _whole(decode)
-        places = setup.batch * decode.layout[2] or math.inf
     elif _is_total(row, apart, chip):
         prefill, decode = _pools(_number(row, "decode_tp_size" if apart else "tp_size"), clients)
     elif apart and not decode.count:
         decode = _assumed(decode, clients)
+    if setup and apart and setup.decoders == decode.count:
+        places = setup.batch * decode.layout[2] or math.inf
     form, equal = variant(row, model, chip), bool(_EQUAL.match(row["id"]))
     prompt, output = int(row["isl"]), int(row["osl"])
     waits = (row["backend"], model.name, chip.name, form.name, decode.layout, clients, prompt, output)
