@@ -29,9 +29,6 @@ LAUNCHES = {"attention in": 2, "attention": 2, "attention out": 1, "mlp": 2, "el
 # More beside the projections: MLA's second step down and up, its norms and its absorbed product; a linear mixer's
 # convolution, gates and norms.
 MORE = {"mla": 4.0, "linear": 4.0}
-# What Python issues: norms, projections, positions, cache and all-reduces; MLA's latent steps; a linear mixer's
-# convolution, gates and chunk kernels; scores, choice and sorting of experts.
-ISSUED = {"attention": 10.0, "mla": 14.0, "linear": 14.0, "choosing": 6.0, "mlp": 4.0, "experts": 12.0}
 QUANTISE = 0.5  # a product in 8 bits or fewer needs its input quantised: a kernel, half the time fused into the last
 
 
@@ -101,19 +98,6 @@ def prepare(
         on.rate(wanted if variant.wide_bits is None else "bf16"), (variant.wide_bits or variant.weight_bits) / 8,
         experts[0], experts[1], p.routing * experts[2], sequence_parallel,
     )  # fmt: skip
-
-
-def launches(model: Layers) -> float:
-    """Operations of one pass through all layers as Python issues them one by one, outside CUDA graphs."""
-    mixers = sum(
-        count * (ISSUED["attention"] + ISSUED.get(a.kind, 0.0) + ISSUED["choosing"] * (a.selects is not None))
-        for count, a in model.attention
-    )
-    channels = sum(
-        count * (ISSUED["mlp"] * bool(f.shared_intermediate or not f.experts) + ISSUED["experts"] * bool(f.experts))
-        for count, f in model.feed_forward
-    )
-    return mixers + channels
 
 
 def forward(bill: Priced, of: Pass, tokens: Tokens) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from eke.cost._bill import Bill, Priced, Total
-from eke.cost.forward import OPERATORS, Pass, Tokens, forward, launches
+from eke.cost.forward import OPERATORS, Pass, Tokens, forward
 from eke.cost.tables import FloatArray, Times
 
 
 def _put(bill: Priced, of: Pass, tokens: Tokens) -> None:
     p = of.on.profile
     forward(bill, of, tokens)
-    host = p.host_s * of.model.architecture.layers + (tokens.fresh > 0) * p.launch_s * launches(of.model)
+    host = p.host_s * of.model.architecture.layers + (tokens.fresh > 0) * p.launch_s * of.model.issued
     waits = np.maximum(host - bill.seconds_of(), 0.0)
     bill.add("engine", overhead=waits + p.step_s + p.sequence_s * tokens.sequences)
 
