@@ -42,9 +42,9 @@ def test_the_promise_holds_at_the_rate_said_and_not_at_much_more(benchmark: Modu
 
 @pytest.mark.slow
 def test_most_cases_hold(benchmark: ModuleType) -> None:
-    """All cases but four hold, none is worse than 1.6 times the promise, all but one break at 1.4 times the rate."""
+    """All cases but five hold, none is worse than 1.6 times the promise, all but one break at 1.4 times the rate."""
     rows = [benchmark.checked(c) for c in benchmark.CASES]
-    assert sum(r.kept for r in rows) >= len(rows) - 4
+    assert sum(r.kept for r in rows) >= len(rows) - 5
     assert max(max(r.ttft, r.tpot) for r in rows) < 1.6
     assert [r.name for r in rows if not r.near] in ([], ["DeepSeek, dp 16 ep 16"])  # all lanes wait for the slowest
 
