@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from eke.cost import CostModel, Layouts
 from eke.cost.closed_loop import apart, steady
+from eke.cost.layers import layers
 from eke.fleet.chip import Chip
 from eke.models.architecture import Architecture
 from eke.models.variant import Variant
@@ -76,3 +79,34 @@ def test_readers_nobody_counts_keep_up(cost: CostModel) -> None:
     one = Layouts.of(1)
     unknown, single = (apart(cost, cost, one, one, 500, 4000, 100, readers=r, decoders=4) for r in (0, 1))
     assert unknown.ttft_s < single.ttft_s
+
+
+def test_a_request_that_is_held_waits_iterations(cost: CostModel) -> None:
+    """Alone, nobody reads beside it: ten iterations kept waiting are ten times what a token takes."""
+    one = Layouts.of(1)
+    plain, kept = (steady(cost, one, 1, 500, 200, held=held) for held in (0.0, 10.0))
+    assert kept.ttft_s - plain.ttft_s == pytest.approx(10.0 * plain.tpot_s)
+    assert kept.tpot_s == pytest.approx(plain.tpot_s)
+
+
+def test_who_finds_no_place_waits_for_answers(cost: CostModel) -> None:
+    """Six clients come by chance to five engines of one place each: 0.46 of the 1.2 at an engine wait (binomial), so a
+    request waits 0.63 times an answer; with places for all nobody waits.
+    """
+    one = Layouts.of(1)
+    few, many = (apart(cost, cost, one, one, 6, 100, 2000, readers=6, decoders=5, places=n) for n in (1, 6))
+    answer = 2000 * few.tpot_s
+    assert (few.ttft_s - many.ttft_s) / answer == pytest.approx(0.63, abs=0.12)
+
+
+def test_reading_takes_as_long_as_launching_it(
+    cost: CostModel, llama_8b: Architecture, h100: Chip, fp8: Variant
+) -> None:
+    """A prompt of one token costs the host as many launches as a longer one; decoding, in graphs, costs none."""
+    one = Layouts.of(1)
+    host = cost.profile.launch_s * layers(llama_8b).issued
+    assert host > 0
+    assert cost.prefill(one, 1).seconds >= host
+    slower = CostModel(llama_8b, h100, fp8, profile=replace(cost.profile, launch_s=2 * cost.profile.launch_s))
+    assert slower.prefill(one, 1).seconds >= 2 * host
+    assert slower.decode(one, 4, 100).seconds == cost.decode(one, 4, 100).seconds

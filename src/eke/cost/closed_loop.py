@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 ROUNDS = 10.0
 """Requests a client sends in a published run: the first of them all come at once."""
 
-KEEPING_UP = 1.0  # readers over those just needed, where nobody says how many
-
 
 @dataclass(frozen=True, slots=True)
 class Steady:
@@ -150,7 +148,7 @@ def apart(
     each = reader.prefill(reading, i, prompts=at_once).seconds / at_once  # a prompt read together with others
     gain = np.where(speculative, p.speculation, 1.0)
     step = decoder.decode(decoding, np.maximum(c / many, 1.0), i + o / 2).seconds / gain
-    keeping_up = np.ceil(KEEPING_UP * c * each / (ranks * o * step))
+    keeping_up = np.ceil(c * each / (ranks * o * step))
     served = np.where(stated > 0, stated, keeping_up) * ranks
     line = np.maximum(c / served - 1.0, 0.0) * each
     held, queued = alone, np.zeros_like(alone)
