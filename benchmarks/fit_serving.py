@@ -83,11 +83,7 @@ def tuner(values: Mapping[Coefficient, float]) -> Tune:
         for coefficient, value in values.items():
             if coefficient.where in ("", found.engine, found.chip, FAMILY.get(found.chip, "-")):
                 base = changed.get(coefficient.name, getattr(found, coefficient.name))
-                most = AT_MOST.get(coefficient.name, np.inf)
-                if isinstance(base, Mapping):
-                    changed[coefficient.name] = {key: one * np.exp(value) for key, one in base.items()}
-                else:
-                    changed[coefficient.name] = float(min(base * np.exp(value), most))
+                changed[coefficient.name] = float(min(base * np.exp(value), AT_MOST.get(coefficient.name, np.inf)))
         return replace(found, **changed)
 
     return tune
@@ -230,8 +226,6 @@ def start() -> dict[Coefficient, float]:
 
 
 def _ln(now: Any, guess: Any) -> float:
-    if isinstance(guess, Mapping):
-        now, guess = (None if now is None else next(iter(now.values()))), next(iter(guess.values()))
     return 0.0 if now is None else float(np.log(now / guess))
 
 
@@ -292,13 +286,7 @@ def _own(chip: str) -> Mapping[str, Any]:
 
 def _now(found: Profile, values: Mapping[Coefficient, float], where: str) -> dict[str, Any]:
     tuned = tuner({c: v for c, v in values.items() if c.where == where})(found)
-    names = [c.name for c in values if c.where == where]
-    return {
-        name: {k: _round(x) for k, x in got.items()}
-        if isinstance(got := getattr(tuned, name), Mapping)
-        else _round(got)
-        for name in names
-    }
+    return {c.name: _round(getattr(tuned, c.name)) for c in values if c.where == where}
 
 
 def _round(value: float) -> float:
