@@ -330,6 +330,9 @@ def _starting(problem: Problem, w: Workload, started: Starts, kept: Kept) -> Kep
     mine = [(r, int(n.sum())) for r, n in started.recipes if r.workload == w.name and n.any()]
     hours = sum(n * r.units / problem.per_chip[r.pool] * r.start_s for r, n in mine) / 3600
     longest = max((r.start_s for r, _ in mine), default=None)
+    if isinstance(w, Batch) and kept.tokens_per_day:
+        left = kept.tokens_per_day - started.lost[w.name] * 86400 * (w.prompt.mean + w.output.mean)
+        kept = replace(kept, tokens_per_day=left, met=left >= w.tokens_per_day * (1 - ENOUGH))
     return replace(kept, starts_per_day=sum(n for _, n in mine), start_chip_hours=hours, start_s=longest)
 
 

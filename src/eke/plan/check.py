@@ -61,27 +61,15 @@ def _chips(plan: Plan, scenario: Scenario) -> list[str]:
 
 
 def _starts(plan: Plan, scenario: Scenario) -> list[str]:
-    """Chips hold what works in a slot and, for as long as a start takes, what starts for the next one."""
+    """Chips hold what works in a slot and, for as long as a start takes, what serves in the next one and starts."""
     slots, slot_s = scenario.slots, 86400.0 / scenario.slots
-    replicas: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0] * slots)
-    seconds: dict[tuple[object, ...], float] = {}
     gangs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0] * slots))
+    starting: dict[str, list[float]] = {p.name: [0.0] * slots for p in scenario.fleet.pools}
     for p in plan.placements:
         if p.kind == "train":
             gangs[p.workload][p.pool][p.slot] += p.chips
-            continue
-        told = sorted(map(str, p.recipe.items()))
-        key = (p.pool, p.chips_per_replica, p.workload, p.model, p.variant, p.role, *told)
-        replicas[key][p.slot] += p.replicas
-        architecture = _architecture(p, scenario)
-        weights = architecture.parameters * variants(architecture)[p.variant].weight_bits / 8
-        reads = scenario.fleet.pool(p.pool).storage or READS
-        seconds[key] = ENGINE_START_S + weights / (reads * p.chips_per_replica)
-    starting: dict[str, list[float]] = {p.name: [0.0] * slots for p in scenario.fleet.pools}
-    for key, counts in replicas.items():
-        for t in range(slots):
-            more = max(0, counts[(t + 1) % slots] - counts[t])
-            starting[str(key[0])][t] += more * float(str(key[1])) * seconds[key] / slot_s
+    for p, more in _rises([p for p in plan.placements if p.kind == "serve"], slots):
+        starting[p.pool][(p.slot - 1) % slots] += more * p.chips_per_replica * _start_s(p, scenario) / slot_s
     wrong = []
     for use in plan.pools:
         moving = [0.0] * slots
@@ -96,6 +84,28 @@ def _starts(plan: Plan, scenario: Scenario) -> list[str]:
             if short > use.late_chips[t] + 1e-3:
                 wrong.append(f"{use.name} in slot {t}: no room for {short:g} chips that start, and nobody says so")
     return wrong
+
+
+def _rises(placements: list[Placement], slots: int) -> list[tuple[Placement, int]]:
+    """Placements of which more replicas stand in their slot than in the one before, and how many more."""
+    replicas: dict[tuple[object, ...], int] = defaultdict(int)
+
+    def key(p: Placement, slot: int) -> tuple[object, ...]:
+        told = sorted(map(str, p.recipe.items()))
+        return (p.pool, p.chips_per_replica, p.workload, p.model, p.variant, p.role, *told, slot)
+
+    first = {key(p, p.slot): p for p in placements}
+    for p in placements:
+        replicas[key(p, p.slot)] += p.replicas
+    more = [(p, replicas[key(p, p.slot)] - replicas[key(p, (p.slot - 1) % slots)]) for p in first.values()]
+    return [(p, n) for p, n in more if n > 0]
+
+
+def _start_s(p: Placement, scenario: Scenario) -> float:
+    architecture = _architecture(p, scenario)
+    weights = architecture.parameters * variants(architecture)[p.variant].weight_bits / 8
+    reads = scenario.fleet.pool(p.pool).storage or READS
+    return ENGINE_START_S + weights / (reads * p.chips_per_replica)
 
 
 def _room(pool: str, scenario: Scenario) -> float:
@@ -157,6 +167,11 @@ def _promises(plan: Plan, scenario: Scenario) -> list[str]:
             continue
         name = "tokens_per_s" if isinstance(w, Train) else "requests_per_s"
         mean = sum(p.capacity[name] for p in mine) / scenario.slots
+        if not isinstance(w, Train):  # a pile's replicas start in their own slot
+            mean -= sum(
+                n * p.capacity[name] / p.replicas * _start_s(p, scenario) / 86400.0
+                for p, n in _rises(mine, scenario.slots)
+            )
         wanted = w.tokens_per_s if isinstance(w, Train) else w.requests_per_s
         if met and mean < wanted * (1 - 1e-4):
             wrong.append(f"{w.name} is called met with {mean:g} of {wanted:g} {name}")

@@ -227,9 +227,10 @@ class Explainer:
             )
         if kept.starts_per_day:
             hours, longest = kept.start_chip_hours or 0.0, units.show_seconds(kept.start_s or 0.0)
+            when = "ahead of the slot that needs it" if isinstance(w, Serve) else "of its own time"
             lines.append(
-                f"{kept.starts_per_day} of its replicas start a day, each up to {longest} ahead of the slot that needs "
-                f"it: {hours:,.3g} chip-hours a day."
+                f"{kept.starts_per_day} of its replicas start a day, each up to {longest} {when}: {hours:,.3g} "
+                "chip-hours a day."
             )
         if how := self._tight(w, kept):
             lines.append(f"What binds: {how}.")

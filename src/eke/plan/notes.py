@@ -166,8 +166,11 @@ def _starts(plan: Plan) -> list[str]:
     each = ", ".join(f"{name} {w.starts_per_day}" for name, w in most[:SHOWN])
     each += f" and {len(most) - SHOWN} more" if len(most) > SHOWN else ""
     slowest = units.show_seconds(max(w.start_s or 0.0 for w in starting.values()))
+    serving = [name for name, w in starting.items() if w.kind == "serve"]
+    who = "each" if len(serving) == len(starting) else "what serves"
+    ahead = f", {who} ahead of the slot that needs it" if serving else ""
     lines = [
-        f"{many} replicas start a day ({each}), each ahead of the slot that needs it: {hours:,.3g} chip-hours a day, "
+        f"{many} replicas start a day ({each}){ahead}: {hours:,.3g} chip-hours a day, "
         f"the slowest ready after {slowest}."
     ]
     for p in plan.pools:

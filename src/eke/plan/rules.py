@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from eke.cost import FloatArray, IntArray
-from eke.plan import assemble, branches, planner, program, solve
+from eke.plan import assemble, branches, planner, program, solve, starts
 from eke.plan.plan import Plan
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe
@@ -94,7 +94,7 @@ def follow(rule: Rule, scenario: Scenario, problem: Problem | None = None, *, ac
     desk = Desk(replace(problem, recipes=tuple(recipes[i] for i in kept)), desk.replicas[kept])
     built = program.build(desk.problem)
     goal = planner.aim(built)
-    x = assemble.trim(built, _trained(built, goal, desk))
+    x = starts.paid(built, goal.combined, goal.tie, assemble.trim(built, _trained(built, goal, desk)))
     outcome = solve.Outcome(x, 0.0, np.inf, solve.NOTHING)
     made = assemble.plan(scenario, built, goal, outcome, (), {"recipes": 0.0, "solve": 0.0, "total": 0.0})
     objective = replace(made.objective, bound=None, gap=None)

@@ -8,9 +8,12 @@ own replicas, and those that the next one starts for as much of the slot as a st
              s[r,t] ≥ x[r,t+1] - x[r,t]                                                                   each r, t
 
 T_r is a replica's start; m_r is what a gang that moves keeps of a slot (its chips are free while it moves), 1 for one
-that stays. The program is solved without these rows, so its bound holds with them; then whole replicas are put right
-around the slots that break them, which takes a few chips of thousands. It knows the program; not what anything is
-worth.
+that stays. Batch work promises no moment: its replicas start in their own slot, and the pile loses that time:
+
+    pile     Σ_t Σ_r min(w_t rate_r / D[s], 1) x[r,t] - Σ_t Σ_r (T_r / day) rate_r / D[s] s[r,t] + d[s] ≥ 1
+
+The program is solved without these rows, so its bound holds with them; then whole replicas are put right around the
+slots that break them, which takes a few chips of thousands. It knows the program; not what anything is worth.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ CHURN = 10.0
 DEAR = 1e3
 """Times the largest price in the objective that a chip counts for which what starts does not find."""
 TIGHT = 1e-6
-"""Chips by which rounding may pass a pool's."""
+"""Chips by which rounding may pass a pool's, and share of a pile that it may leave."""
+DAY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,13 @@ class Starts:
     Attributes:
         recipes: in use, with replicas that start at the end of each slot, for the next one.
         busy: units of each pool busy starting, in the mean of each slot. late: those that find no room.
+        lost: requests/s that batch work loses to its starts, in the mean over the day.
     """
 
     recipes: tuple[tuple[Recipe, IntArray], ...]
     busy: Mapping[str, FloatArray]
     late: Mapping[str, FloatArray]
+    lost: Mapping[str, float]
 
 
 def of(program: Program, x: FloatArray) -> Starts:
@@ -67,13 +73,17 @@ def of(program: Program, x: FloatArray) -> Starts:
         if not runs.gang[k]:
             counts.setdefault(i, np.zeros(slots, dtype=np.int64))[here] += n
     busy = {pool: np.zeros(slots) for pool in problem.units}
+    lost = {w.name: 0.0 for w in problem.workloads if w.kind == "batch"}
     started = []
     for i, n in counts.items():
         r, ahead = problem.recipes[i], np.maximum(np.roll(n, -1) - n, 0)
-        busy[r.pool] += ahead * r.units * r.start_s / problem.slot_s
+        if r.kind == "batch":
+            lost[r.workload] += float(ahead.sum()) * r.rate * r.start_s / DAY_S
+        else:
+            busy[r.pool] += ahead * r.units * r.start_s / problem.slot_s
         started.append((r, ahead))
     late = {p: np.minimum(np.maximum(used[p] + busy[p] - n, 0.0), busy[p]) for p, n in problem.units.items()}
-    return Starts(tuple(started), busy, {p: np.where(v > TIGHT, v, 0.0) for p, v in late.items()})
+    return Starts(tuple(started), busy, {p: np.where(v > TIGHT, v, 0.0) for p, v in late.items()}, lost)
 
 
 def _class_of(program: Program) -> IntArray:
@@ -95,10 +105,9 @@ def paid(program: Program, objective: FloatArray, tie: float, x: FloatArray) -> 
         tie: what a chip costs of it.
         x: a plan in whole replicas.
     """
-    late = of(program, x).late
-    if not any(v.any() for v in late.values()):
+    began, runs, before = x, program.runs, of(program, x)
+    if not any(v.any() for v in before.late.values()) and not any(before.lost.values()):
         return x
-    began, runs = x, program.runs
     day = _Day(program, objective, tie, _worth_a_try(program, x))
     used = np.isin(runs.recipe, runs.recipe[x[runs.at] > 0.5])
     for k, (now, then) in enumerate(day.pairs.tolist()):
@@ -106,10 +115,9 @@ def paid(program: Program, objective: FloatArray, tie: float, x: FloatArray) -> 
             if day.short(x, k):
                 x = day.better(x, moved & ~runs.gang, NEAR_S)
     for moved in (~runs.gang, np.ones(len(runs.at), dtype=bool)):
-        if any(day.short(x, k) for k in range(len(day.pairs))):
+        if day.short(x):
             x = day.better(x, moved, FAR_S)
-    still = of(program, x).late
-    return x if sum(v.sum() for v in still.values()) < sum(v.sum() for v in late.values()) else began
+    return x if day.shortage(x) < day.shortage(began) else began
 
 
 def _worth_a_try(program: Program, x: FloatArray) -> IntArray:
@@ -127,7 +135,9 @@ def _worth_a_try(program: Program, x: FloatArray) -> IntArray:
 
 
 class _Day:
-    """The program with starts: columns s, and columns late with a price so high that none is wanted."""
+    """The program with starts: columns s, and columns late (of pools and of piles) with a price so high that none is
+    wanted.
+    """
 
     def __init__(self, program: Program, objective: FloatArray, tie: float, tried: IntArray) -> None:
         problem, runs, base = program.problem, program.runs, whole(program)
@@ -145,20 +155,30 @@ class _Day:
         late = n + s.size + np.arange(len(self._pools) * k).reshape(-1, k)
         ahead = m + np.arange(s.size).reshape(-1, k)  # row: s - x[t+1] + x[t] ≥ 0
         full = m + s.size + np.arange(late.size).reshape(-1, k)  # row start
+        piles = [w for w in problem.workloads if w.kind == "batch" and program.wanted[w.name][0] > 0]
+        row = {w.name: int(program.scaled[w.name][0][0]) for w in piles}
+        of_pile = np.array([r.workload in row for r in self._recipes], dtype=bool)
+        self._piles, behind = np.array(list(row.values()), dtype=np.int64), n + s.size + late.size + np.arange(len(row))
+        share = often[differ] / len(class_of)  # of the day's slots that end so
         self._units = np.array([r.units for r in self._recipes], dtype=float)
         self._share = np.array([r.start_s for r in self._recipes]) / problem.slot_s
         self._pool = np.array([self._pools.index(r.pool) for r in self._recipes])
         now, then = self._x[:, self.pairs[:, 0]], self._x[:, self.pairs[:, 1]]
-        here = full[self._pool]
+        here, ahead_of_time = full[self._pool], np.where(of_pile, 0.0, self._units * self._share)
+        slower = np.array([r.rate * r.start_s / problem.slot_s / program.wanted[r.workload][0] if mine else 0.0
+                           for r, mine in zip(self._recipes, of_pile, strict=True)])  # fmt: skip
+        of_pile_row = np.array([row.get(r.workload, 0) for r in self._recipes], dtype=np.int64)[of_pile]
         gangs = [_gangs(program, full, self._pools, t, column) for column, t in enumerate(self.pairs[:, 0].tolist())]
         entries = [
             (ahead, s, np.ones(s.shape)), (ahead, then, -np.ones(s.shape)), (ahead, now, np.ones(s.shape)),
-            (here, s, np.broadcast_to((self._units * self._share)[:, None], s.shape)),
+            (here, s, np.broadcast_to(ahead_of_time[:, None], s.shape)),
+            (np.repeat(of_pile_row, k), s[of_pile], -np.outer(slower[of_pile], share)),
+            (self._piles, behind, np.ones(len(row))),
             (here, now, np.broadcast_to(self._units[:, None], s.shape)), (full, late, -np.ones(late.shape)), *gangs,
         ]  # fmt: skip
         rows, columns, values = (np.concatenate([e[i].ravel() for e in entries]) for i in range(3))
         self._room = np.array([float(problem.units[p]) for p in self._pools])
-        more = s.size + late.size
+        more = s.size + late.size + len(row)
         self.rows = replace(
             base, lower=np.append(base.lower, np.zeros(more)), upper=np.append(base.upper, np.full(more, np.inf)),
             row_lower=np.concatenate([base.row_lower, np.zeros(s.size), np.full(late.size, -np.inf)]),
@@ -168,21 +188,27 @@ class _Day:
         )  # fmt: skip
         spared = np.array([problem.spared(r) for r in self._recipes]) * self._share
         dear = DEAR * (float(np.abs(objective).max(initial=0.0)) + tie)
-        cost = CHURN * tie * np.outer(spared, often[differ] / len(class_of)).ravel()
-        self.objective = np.concatenate([objective, -cost, np.full(late.size, -dear)])
+        cost = CHURN * tie * np.outer(spared, share).ravel()
+        self.objective = np.concatenate([objective, -cost, np.full(late.size + len(row), -dear)])
 
-    def more(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Columns s and late of a plan: (recipes, pairs) and (pools, pairs)."""
+    def more(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Columns s and late of a plan: (recipes, pairs), (pools, pairs) and of piles."""
         now, then = x[self._x[:, self.pairs[:, 0]]], x[self._x[:, self.pairs[:, 1]]]
         s = np.maximum(then - now, 0.0)
-        filled = np.concatenate([x, s.ravel(), np.zeros(len(self._pools) * len(self.pairs))])
+        filled = np.append(np.append(x, s), np.zeros(len(self.rows.lower) - len(x) - s.size))
         done = np.bincount(self.rows.rows, self.rows.entries * filled[self.rows.columns])
         busy = done[-len(self._pools) * len(self.pairs) :].reshape(-1, len(self.pairs))
-        return s, np.maximum(busy - self._room[:, None], 0.0)
+        behind = self.rows.row_lower[self._piles] - done[self._piles]
+        return s, np.maximum(busy - self._room[:, None], 0.0), np.maximum(behind, 0.0)
 
-    def short(self, x: FloatArray, pair: int) -> bool:
-        """Whether what starts between this pair of slots finds too little room."""
-        return bool((self.more(x)[1][:, pair] > TIGHT).any())
+    def short(self, x: FloatArray, pair: int | None = None) -> bool:
+        """Whether what starts between this pair of slots finds too little room; without one, anything at all."""
+        return bool((self.more(x)[1][:, pair] > TIGHT).any()) if pair is not None else self.shortage(x) > 0
+
+    def shortage(self, x: FloatArray) -> float:
+        """What a plan's starts lack, in all."""
+        _, late, behind = self.more(x)
+        return float(late[late > TIGHT].sum() + behind[behind > TIGHT].sum())
 
     def better(self, x: FloatArray, moved: Bools, seconds: float) -> FloatArray:
         """The plan with the runs `moved` decided anew; `x` where nothing better is found."""
@@ -191,8 +217,7 @@ class _Day:
         for column in program.aside.values():  # where chips set aside are what is aimed at, no more of them but at last
             if moved.all() or self.objective[column] == 0.0:
                 upper[column] = program.upper[column]
-        s, late = self.more(x)
-        start = np.concatenate([x, s.ravel(), late.ravel()])
+        start = np.concatenate([x, *(columns.ravel() for columns in self.more(x))])
         rest = len(start) - len(x)
         elsewhere = (self._slot_of >= 0) & ~np.isin(self._slot_of, runs.slot[moved])
         lower[elsewhere] = upper[elsewhere] = x[elsewhere]
