@@ -35,6 +35,12 @@ def test_no_rule_keeps_more_where_promises_clash(shared_data: Path, name: str) -
     no_worse(load(shared_data.parent / "scenarios" / f"{name}.yaml"))
 
 
+def test_no_gang_gives_way_to_a_start_of_batch_work() -> None:
+    """Three nodes that serve all day and train at night: what starts of the pile then costs the gang nothing."""
+    text = SMALL.replace("40/s", "855/s").replace("nodes: 8,", "nodes: 3,").replace("deadline: 90 d", "deadline: 28 d")
+    no_worse(parse(text))
+
+
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rate=st.integers(40, 4000), nodes=st.integers(1, 8), deadline=st.integers(5, 90))
 def test_no_rule_keeps_more(rate: int, nodes: int, deadline: int) -> None:

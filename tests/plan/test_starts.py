@@ -20,7 +20,7 @@ from eke.plan.distribution import constant
 from eke.plan.plan import Plan
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
-from eke.plan.scenario import Serve, Slo, Traffic
+from eke.plan.scenario import Batch, Serve, Slo, Traffic
 
 SLOT_S = 86400 / 3
 DAYS = st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0]), min_size=3, max_size=3)
@@ -95,6 +95,32 @@ def exists(posed: Problem) -> bool:
     return any(
         room(posed, {str(i): list(n) for i, n in enumerate(zip(*chosen, strict=True))}) for chosen in product(*by_slot)
     )
+
+
+def test_a_pile_pays_for_its_starts() -> None:
+    """Batch work keeps no chips free to start on: it starts in its own slot, and more of it runs for what it loses."""
+    load = Serve("s0", "m", MODEL, Traffic(1.0, (8.0, 3.0, 3.0), constant(100), constant(10)), Slo(1, 1))
+    pile = Batch("pile", "m", MODEL, 110 * 12e4, constant(100), constant(10))
+    wanted = pile.requests_per_s
+    recipes = [
+        replace(recipe("s0", "serve", "a", 1, 1.0), start_s=0.0),
+        replace(recipe("pile", "batch", "a", 1, wanted / 4), start_s=0.2 * SLOT_S),
+    ]
+    posed = Problem(
+        (load, pile), tuple(recipes), {"a": 10}, {"a": 1}, np.array([1 / 3, 2 / 3]), ((0,), (1, 2)),
+        {"s0": np.array([8.0, 3.0])},
+    )  # fmt: skip
+    built = program.build(posed)
+    aim = planner.aim(built)
+    outcome = branches.optimise(built, aim.combined, built.promised(), seconds=5, gap=0.0)
+    assert outcome.x is not None
+    x = starts.paid(built, aim.combined, aim.tie, trim(built, outcome.x))
+    started = starts.of(built, x)
+    mine = [k for k, i in enumerate(built.runs.recipe) if posed.recipes[i].kind == "batch"]
+    done = sum(x[built.runs.at[k]] * wanted / 4 * posed.weights[built.runs.slot[k]] for k in mine)
+    assert started.lost["pile"] > 0
+    assert done - started.lost["pile"] >= wanted * (1 - 1e-6)
+    assert not any(late.any() for late in started.late.values())
 
 
 @settings(max_examples=80, deadline=None)

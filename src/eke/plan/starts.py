@@ -165,14 +165,17 @@ class _Day:
         self._pool = np.array([self._pools.index(r.pool) for r in self._recipes])
         now, then = self._x[:, self.pairs[:, 0]], self._x[:, self.pairs[:, 1]]
         here, ahead_of_time = full[self._pool], np.where(of_pile, 0.0, self._units * self._share)
-        slower = np.array([r.rate * r.start_s / problem.slot_s / program.wanted[r.workload][0] if mine else 0.0
-                           for r, mine in zip(self._recipes, of_pile, strict=True)])  # fmt: skip
+        each = np.array([r.rate / program.wanted[r.workload][0] if mine else 0.0
+                         for r, mine in zip(self._recipes, of_pile, strict=True)])  # fmt: skip
+        # What a replica gives counts up to all that is wanted; what it loses, as far as it then gives less.
+        slower = np.outer(each * self._share, share)
+        slower -= np.maximum(np.outer(each, problem.weights[self.pairs[:, 1]]) - 1.0, 0.0)
         of_pile_row = np.array([row.get(r.workload, 0) for r in self._recipes], dtype=np.int64)[of_pile]
         gangs = [_gangs(program, full, self._pools, t, column) for column, t in enumerate(self.pairs[:, 0].tolist())]
         entries = [
             (ahead, s, np.ones(s.shape)), (ahead, then, -np.ones(s.shape)), (ahead, now, np.ones(s.shape)),
             (here, s, np.broadcast_to(ahead_of_time[:, None], s.shape)),
-            (np.repeat(of_pile_row, k), s[of_pile], -np.outer(slower[of_pile], share)),
+            (np.repeat(of_pile_row, k), s[of_pile], -np.maximum(slower, 0.0)[of_pile]),
             (self._piles, behind, np.ones(len(row))),
             (here, now, np.broadcast_to(self._units[:, None], s.shape)), (full, late, -np.ones(late.shape)), *gangs,
         ]  # fmt: skip
