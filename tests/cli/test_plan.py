@@ -108,5 +108,5 @@ def test_a_narrow_page_is_kept(scenario: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(output, "page", Console(highlight=False, width=80))
     monkeypatch.setattr("eke.cli.plan.page", output.page)
     lines = CliRunner().invoke(app, [scenario]).stdout.splitlines()
-    assert max(len(line) for line in lines[1:-3]) <= 80
+    assert max(len(line) for line in lines[1:-4]) <= 80
     assert "chat" in "".join(lines)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from math import exp
 from pathlib import Path
 
+import numpy as np
+
 from eke.plan import Plan, load, make, parse
+from eke.plan.interval import Z80, Speed, Speeds
+from eke.plan.program import Problem
 from eke.plan.scenario import Scenario
 
 LENGTHS = "{prompt: {p50: 1020, p90: 2735, p99: 4142}, output: {p50: 129, p90: 424, p99: 601}}"
@@ -66,3 +72,15 @@ def reference(path: Path) -> tuple[Scenario, Plan]:
     """A reference scenario and its plan, likewise."""
     scenario = load(path)
     return scenario, make(scenario)
+
+
+def faster(problem: Problem, times: dict[Speed, float]) -> Problem:
+    """The problem with every recipe of a pool and kind of work so many times as fast."""
+    kept = (replace(r, rate=r.rate * times.get((r.pool, r.kind == "train"), 1.0)) for r in problem.recipes)
+    return replace(problem, recipes=tuple(kept))
+
+
+def drawn(speeds: Speeds, rng: np.random.Generator) -> dict[Speed, float]:
+    """How many times as fast as planned everything is, drawn as the cost model has it: chips of a kind alike."""
+    by_chip = {k: exp(d * (Z80 + rng.standard_normal())) for k, d in speeds.deviations.items()}
+    return {(pool, trains): by_chip[chip, trains] for pool, chip in speeds.chips.items() for trains in (False, True)}

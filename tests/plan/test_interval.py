@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import exp, isclose, log
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.plan.scenarios import MIXED_QUALITY, SMALL
+from tests.plan.scenarios import MIXED_QUALITY, SMALL, drawn, faster
 
 from eke.plan import parse, planner, program
-from eke.plan.interval import Estimate, Speeds, across, brief, told
+from eke.plan.interval import Estimate, Speeds, across, based, brief, told
 from eke.plan.program import Problem
 from eke.plan.stock import GROWN, Open, lean
 
@@ -23,12 +22,6 @@ SPEEDS = [("h800", False), ("h800", True), ("l20", False), ("l20", True)]
 def posed(text: str) -> Problem:
     """The problem of a scenario, gangs up to twice a pool."""
     return planner.pose(parse(text), larger=GROWN)
-
-
-def faster(problem: Problem, times: dict[tuple[str, bool], float]) -> Problem:
-    """The problem with every recipe of a pool and kind of work so many times as fast."""
-    kept = (replace(r, rate=r.rate * times.get((r.pool, r.kind == "train"), 1.0)) for r in problem.recipes)
-    return replace(problem, recipes=tuple(kept))
 
 
 def opened(problem: Problem, floor: Estimate | None = None) -> Open:
@@ -102,11 +95,7 @@ def test_an_interval_holds_what_it_says(problem: Problem) -> None:
     inside = np.zeros(len(spans))
     draws = 60
     for _ in range(draws):
-        times = {
-            (pool, trains): exp(speeds.deviations[chip, trains] * (1.2816 + rng.standard_normal()))
-            for pool, chip in speeds.chips.items()
-            for trains in (False, True)
-        }
+        times = drawn(speeds, rng)
         inside += [
             low * 0.999 <= e.value <= high * 1.001
             for (low, high), e in zip(spans, asked(faster(problem, times)), strict=True)
@@ -154,3 +143,21 @@ def test_numbers_are_told_with_their_interval() -> None:
     assert across((-4.0, 2.0)) == "-4 to 2"
     assert across((3.95e-5, 0.728)) == "0–0.728"
     assert brief(1e-9) == "0"
+
+
+def test_what_numbers_rest_on() -> None:
+    """By what moves them: speeds of one kind of chip together, and those that cancel not at all."""
+    speeds = Speeds(
+        {"p": "A", "q": "A", "r": "B"}, {}, {("A", True): "modelled", ("B", True): "guessed"}
+    )  # fmt: skip
+    mostly = Estimate(9.0, {("p", True): 5.0, ("q", True): 4.0, ("r", True): -1.0})
+    assert speeds.rests_on(mostly) == pytest.approx({"modelled": 0.9, "guessed": 0.1})
+    assert speeds.rests_on(mostly, Estimate(1.0, {("r", True): 8.0})) == pytest.approx(
+        {"modelled": 0.5, "guessed": 0.5}
+    )
+    assert speeds.rests_on(Estimate(3.0, {("p", True): 2.0, ("q", True): -2.0})) == {}
+    assert based("guessed", {"modelled": 0.9, "guessed": 0.1}) == "90% modelled, 10% guessed"
+    assert based("guessed", {"modelled": 1.0}) == "modelled, <1% guessed"
+    assert based("modelled", {"modelled": 1.0}) == "modelled"
+    assert based("guessed", {}) == "guessed"
+    assert based(None, {}) == ""

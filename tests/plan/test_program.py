@@ -14,6 +14,8 @@ from eke.models import catalogue
 from eke.plan import branches, planner, program
 from eke.plan.assemble import trim
 from eke.plan.distribution import constant
+from eke.plan.interval import Speeds
+from eke.plan.marginal import Marginal
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
 from eke.plan.scenario import Serve, Slo, Traffic, Train
@@ -114,12 +116,12 @@ def test_price_is_what_one_more_chip_brings() -> None:
     posed = problem([3.0], [recipe("s0", "serve", "a", 1, 1.0), *gangs], {"a": 10})
     built = program.build(posed)
     aim = planner.aim(built)
-    priced = branches.solve.relax(built, aim.combined, built.promised(larger=True))
     now, _ = solve(posed)
     more, _ = solve(replace(posed, units={"a": 11}))
     assert now is not None
     assert more is not None
-    assert priced.reduced[built.aside["a"]] == pytest.approx(more - now, rel=1e-3)
+    sure = Speeds({"a": "A"}, {("A", False): 0.0, ("A", True): 0.0})
+    assert Marginal(built, aim, sure).pool("a").value == pytest.approx(more - now, rel=1e-3)
     assert more - now == pytest.approx(2.0)
 
 

@@ -188,9 +188,11 @@ def print_plan(made: Plan, output: Drawing = Drawing.table) -> None:
         return
     narrow = page.width < NARROW
     page.print(f"[bold]{show.headline(made)}[/]", soft_wrap=True)
+    use, promised = show.pools(made), show.promises(made)
     for title, rows in (
-        ("Who does what", show.pools(made)),
-        ("What is promised", show.promises(made)),
+        ("Who does what", show.unpriced(use) if narrow else use),
+        ("What is promised", show.unpriced(promised) if narrow else promised),
+        ("What it is worth", show.prices(made) if narrow else []),
         ("With which recipes", show.placements(made, narrow=narrow)),
     ):
         if rows:
@@ -210,7 +212,7 @@ def _why(made: Plan) -> None:
             page.print(f"    {'this would do:' if i == 0 else 'or:          '} {repair}", soft_wrap=True)
         if not conflict.repairs:
             page.print("    no single change of pool, rate, deadline or latency makes it hold", soft_wrap=True)
-    from eke.plan import energy
+    from eke.plan import energy, show
 
     notes = [*made.notes, *(f"{w.name}: {w.note}." for w in made.workloads if w.note)]
     if notes:
@@ -219,6 +221,7 @@ def _why(made: Plan) -> None:
     if made.pools and made.objective.value is not None:
         workload = made.workloads[0].price_unit if made.workloads else ""
         page.print(f"[dim]price of a pool: {made.pools[0].price_unit}; of a workload: {workload}[/]", soft_wrap=True)
+        page.print(f"[dim]{show.SURE}[/]", soft_wrap=True)
     if drawn := energy.line(made):
         page.print(f"[dim]{drawn}[/]")
     took = made.seconds

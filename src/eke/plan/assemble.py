@@ -11,7 +11,8 @@ import numpy as np
 
 from eke import units
 from eke.cost import FloatArray
-from eke.plan import energy, notes, starts
+from eke.plan import energy, notes, starts, sure
+from eke.plan.marginal import PRICES, Marginal
 from eke.plan.plan import Conflict, Kept, Objective, Placement, Plan, PoolUse
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe
@@ -29,18 +30,10 @@ ROUNDED = 1e-3
 NOTABLE = 0.005
 """Share by which a step's batch may differ from the one asked for before it is worth a line."""
 
-PRICES = {
-    "train-progress": ("PFLOP/s of training per chip", "PFLOP of training per million tokens", 1.0),
-    "fewest-chips": ("chips set aside per chip", "chip-days per million tokens", 86400.0),
-    "least-energy": ("kW per chip", "kWh per million tokens", 24.0),
-    "value": ("value a day per chip", "value per million tokens", 86400.0),
-}
-"""By objective: units of a pool's price and of a workload's, and the seconds in the objective's own unit of time."""
-
 
 def plan(
     scenario: Scenario, program: Program, aim: Aim, outcome: Outcome, conflicts: Sequence[Conflict],
-    seconds: dict[str, float],
+    seconds: dict[str, float], prices: Marginal | None = None,
 ) -> Plan:  # fmt: skip
     """The plan of a solution (`trim` it first); without one, the plan that says why."""
     x, problem = outcome.x, program.problem
@@ -49,14 +42,16 @@ def plan(
     started = starts.of(program, np.zeros(len(program.lower)) if x is None else x)
     placements = tuple(p for row in rows for p in _placements(problem, row))
     kept = tuple(
-        _starting(problem, w, started, _kept(program, w, x, [r for r in rows if r.recipe.workload == w.name], outcome))
+        _starting(problem, w, started, _kept(program, w, x, [r for r in rows if r.recipe.workload == w.name]))
         for w in problem.workloads
     )
     made = Plan(
         scenario.name, scenario.fleet.digest, not conflicts and x is not None, objective, seconds,
-        _pools(scenario, program, outcome, rows, started), placements, kept, tuple(conflicts),
+        _pools(scenario, program, rows, started), placements, kept, tuple(conflicts),
         source=scenario.source,
     )  # fmt: skip
+    if prices is not None:
+        made = sure.told(made, scenario, prices)
     return notes.annotated(energy.metered(made, scenario), scenario, problem)
 
 
@@ -218,20 +213,17 @@ def _objective(program: Program, aim: Aim, outcome: Outcome, x: FloatArray | Non
     return Objective(aim.name, aim.unit, aim.sign * value + 0.0, aim.sign * bound + 0.0, gap)
 
 
-def _pools(
-    scenario: Scenario, program: Program, outcome: Outcome, rows: list[Row], started: Starts
-) -> tuple[PoolUse, ...]:
+def _pools(scenario: Scenario, program: Program, rows: list[Row], started: Starts) -> tuple[PoolUse, ...]:
     problem, unit = program.problem, PRICES[program.problem.goal][0]
     slots = sum(len(s) for s in problem.slots)
     used = {p.name: np.zeros(slots) for p in scenario.fleet.pools}
     for row in rows:
         at = [s for c in row.classes for s in problem.slots[c]]
         used[row.recipe.pool][at] += row.replicas * row.recipe.units / problem.per_chip[row.recipe.pool]
-    duals = outcome.relaxed.reduced
     return tuple(
         PoolUse(
             p.name, p.chip.name, p.chips, tuple(_whole(u) for u in used[p.name].tolist()),
-            max(0.0, float(duals[program.aside[p.name]])) * problem.per_chip[p.name] if len(duals) else 0.0, unit,
+            0.0, unit,
             starting_chips=tuple((started.busy[p.name] / problem.per_chip[p.name]).tolist()),
             late_chips=tuple((started.late[p.name] / problem.per_chip[p.name]).tolist()),
         )
@@ -239,32 +231,9 @@ def _pools(
     )  # fmt: skip
 
 
-def price(program: Program, w: Workload, outcome: Outcome) -> float:
-    """What a million more tokens of a workload cost the objective: output tokens of serve, all tokens of train and
-    batch.
-
-    Rows' duals say what the objective loses when all its demand grows by one; divided by the tokens of a day.
-    """
-    if outcome.relaxed.value is None:
-        return 0.0
-    rows, sides = program.scaled[w.name]
-    lost = -float(outcome.relaxed.row_dual[rows] @ sides)
-    wanted = program.wanted[w.name]
-    rate = float(program.problem.weights @ wanted) if isinstance(w, Serve) else float(wanted[0])
-    each = (
-        w.traffic.output.mean
-        if isinstance(w, Serve)
-        else 1.0
-        if isinstance(w, Train)
-        else w.prompt.mean + w.output.mean
-    )
-    per_s = PRICES[program.problem.goal][2]
-    return max(0.0, lost) * 1e6 / (rate * each) / per_s if rate > 0 else 0.0
-
-
-def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], outcome: Outcome) -> Kept:
+def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row]) -> Kept:
     problem = program.problem
-    cost, unit = price(program, w, outcome), PRICES[problem.goal][1]
+    unit = PRICES[problem.goal][1]
     if isinstance(w, Serve):
         demand = w.traffic.rates
         by_class = np.zeros(len(problem.weights))
@@ -283,7 +252,7 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
             w.name,
             w.kind,
             met,
-            cost,
+            0.0,
             unit,
             demand,
             tuple(served),
@@ -297,7 +266,7 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
             w.name,
             w.kind,
             tokens >= w.tokens_per_day * (1 - ENOUGH),
-            cost,
+            0.0,
             unit,
             tokens_per_day=tokens,
             promise=promise(w),
@@ -313,7 +282,7 @@ def _kept(program: Program, w: Workload, x: FloatArray | None, rows: list[Row], 
         w.name,
         w.kind,
         met,
-        cost,
+        0.0,
         unit,
         tokens_per_s=done,
         days=days,

@@ -68,7 +68,7 @@ def of(plan: Plan, which: Of = "placements") -> Frame:
         return _even(
             [
                 {"pool": p.name, "chip": p.chip, "slot": t, "chips": p.chips, "used_chips": used, "price": p.price,
-                 "price_unit": p.price_unit}
+                 **_ends(p), "price_unit": p.price_unit, "basis": p.basis}
                 for p in plan.pools for t, used in enumerate(p.used_chips)
             ]
         )  # fmt: skip
@@ -82,9 +82,14 @@ def _placement(p: Any) -> dict[str, Any]:
     return {n: getattr(p, n) for n in names} | dict(p.recipe) | dict(p.capacity)
 
 
+def _ends(of: Any) -> dict[str, float]:
+    """Both ends of the interval of each number that has one."""
+    return {f"{n}_{end}": v for n, span in of.interval.items() for end, v in zip(("low", "high"), span, strict=True)}
+
+
 def _workload(w: Any, slots: int) -> list[dict[str, Any]]:
-    names = [n for n in w.__dataclass_fields__ if n not in ("demand_rps", "served_rps")]
-    whole = {n: getattr(w, n) for n in names}
+    names = [n for n in w.__dataclass_fields__ if n not in ("demand_rps", "served_rps", "rests_on", "interval")]
+    whole = {n: getattr(w, n) for n in names} | _ends(w)
     return [
         whole | {
             "slot": t, "demand_rps": w.demand_rps[t] if w.demand_rps else None,

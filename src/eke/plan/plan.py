@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eke.plan.frame import Frame, Of
 
 FORMAT = "eke.plan/1"
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Placement:
         recipe: engine, tp, pp, dp, ep and what else the engine must be told.
         capacity: `requests_per_s`, `ttft_s`, `tpot_s` of all replicas together, or `tokens_per_s`.
         share: of the workload's demand (of its tokens, for training) in that slot that is done here.
+        faster: times as fast as planned at the fast end of the 80% interval of its speed; plans take the slow end.
     """
 
     workload: str
@@ -48,6 +50,7 @@ class Placement:
     share: float
     basis: str
     quality: float | None = None
+    faster: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class PoolUse:
         power_kw: of the chips in use, slot by slot, at their TDP; None: not known.
         starting_chips: busy with replicas that start for the next slot, in the mean of each slot. late_chips: those
             of them for which there is no room beside `used_chips`, so that their replicas come late.
+        basis: of the least known speed that the price rests on; None: on none. rests_on: share of what speeds move in
+            it, by basis. interval: of `price`, 80% by the cost model.
     """
 
     name: str
@@ -69,6 +74,9 @@ class PoolUse:
     power_kw: tuple[float, ...] | None = None
     starting_chips: tuple[float, ...] = ()
     late_chips: tuple[float, ...] = ()
+    basis: str | None = None
+    rests_on: Mapping[str, float] = field(default_factory=dict)
+    interval: Mapping[str, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,8 @@ class Kept:
     Attributes:
         starts_per_day: replicas that start because demand comes and goes. start_chip_hours: what they cost a day, in
             hours of a chip. start_s: the longest start of one.
+        basis, rests_on, interval: as of a pool, of the price; the interval also of `tokens_per_s`, `days`, `mfu` and
+            `tokens_per_day`, by this very plan.
     """
 
     name: str
@@ -98,6 +108,9 @@ class Kept:
     starts_per_day: int | None = None
     start_chip_hours: float | None = None
     start_s: float | None = None
+    basis: str | None = None
+    rests_on: Mapping[str, float] = field(default_factory=dict)
+    interval: Mapping[str, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +128,9 @@ class Objective:
     """What was aimed at. No plan on this stock, under this cost model, passes `bound`; `gap` is the share between.
 
     All three are None when there is no plan.
+
+    Attributes:
+        basis, rests_on: as of a pool, of `value`. interval: of `value`, where a plan made at those speeds reaches it.
     """
 
     name: str
@@ -122,6 +138,9 @@ class Objective:
     value: float | None
     bound: float | None
     gap: float | None
+    basis: str | None = None
+    rests_on: Mapping[str, float] = field(default_factory=dict)
+    interval: Mapping[str, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,4 +254,6 @@ def from_dict(d: Mapping[str, Any]) -> Plan:
 
 def _row(kind: Any, values: Mapping[str, Any]) -> Any:
     known = kind.__dataclass_fields__
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+    spans = {name: tuple(span) for name, span in values.get("interval", {}).items()}
+    row = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+    return kind(**row | ({"interval": spans} if "interval" in known else {}))

@@ -13,6 +13,8 @@ import numpy as np
 from eke.cost import FloatArray
 from eke.fleet.pool import Fleet, Pool
 from eke.plan import apart, assemble, branches, effort, gangs, pins, program, reasons, serving, solve, starts, steady
+from eke.plan.interval import Speeds
+from eke.plan.marginal import Marginal
 from eke.plan.pins import Pin
 from eke.plan.plan import Conflict, Plan
 from eke.plan.program import Problem, Program
@@ -85,12 +87,8 @@ def make(
         outcome = replace(outcome, x=starts.paid(built, goal.combined, goal.tie, x))
     solved = time.perf_counter()
     took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
-    prices = (
-        solve.relax(built, goal.combined, built.promised(goal.promises, larger=True))
-        if outcome.x is not None
-        else outcome.relaxed
-    )
-    return assemble.plan(scenario, built, goal, replace(outcome, relaxed=prices), conflicts, took)
+    prices = None if outcome.x is None else Marginal(built, goal, Speeds.of(scenario))
+    return assemble.plan(scenario, built, goal, outcome, conflicts, took, prices)
 
 
 @dataclass(frozen=True, slots=True)

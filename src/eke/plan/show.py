@@ -4,23 +4,31 @@ new.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from eke import units
-from eke.plan.plan import Kept, Placement, Plan
+from eke.plan.interval import across, based, told
+from eke.plan.plan import Kept, Placement, Plan, Span
 from eke.plan.scenario import LESS
 
 if TYPE_CHECKING:
     from eke.plan.scenario import Scenario
 
 
+SURE = (
+    "In brackets: where a number lies in 80% of cases, the speed of each kind of chip varying by itself in the cost "
+    "model's interval, to first order. Prices and the objective are those of a plan made anew at such speeds; what a "
+    "workload gets, and times as fast (x) a recipe runs, are of this one. It stands on the slow side of speeds. Basis: "
+    "of the speeds that move a number, by their part in it."
+)
+
+
 def html(plan: Plan) -> str:
     """The plan as HTML tables."""
-    return f"<h4>{escape(headline(plan))}</h4>" + "".join(
-        table(rows) for rows in (pools(plan), promises(plan), placements(plan)) if rows
-    )
+    tables = "".join(table(rows) for rows in (pools(plan), promises(plan), placements(plan)) if rows)
+    return f"<h4>{escape(headline(plan))}</h4>{tables}{f'<p><small>{escape(SURE)}</small></p>' if tables else ''}"
 
 
 def scenario(of: Scenario) -> str:
@@ -65,19 +73,21 @@ def headline(plan: Plan) -> str:
         return f"{plan.scenario}: no plan keeps all promises"
     kind = "at least" if o.name in LESS else "at most"
     scaled = o.unit.startswith("PFLOP/s")
-    value, bound = amount(o.value, o.unit), amount(o.bound, o.unit if scaled else "")
-    return f"{plan.scenario}: {value}; any plan on this stock: {kind} {bound} (gap {o.gap:.2%})"
+    reached, bound = amount(o.value, o.unit, span=o.interval.get("value")), amount(o.bound, o.unit if scaled else "")
+    known = based(o.basis, o.rests_on)
+    reached += f", {known}" if known else ""
+    return f"{plan.scenario}: {reached}; any plan on this stock: {kind} {bound} (gap {o.gap:.2%})"
 
 
 _PREFIXES = (("P", 1.0), ("T", 1e3), ("G", 1e6))
 
 
-def amount(value: float, unit: str, digits: int = 5) -> str:
-    """An objective's value in its unit: `9.6e-05 PFLOP/s` as `96 GFLOP/s`."""
-    if unit.startswith("PFLOP/s"):
-        prefix, factor = next((p for p in _PREFIXES if value * p[1] >= 1), _PREFIXES[-1])
-        return f"{value * factor:,.{digits}g} {prefix}{unit[1:]}"
-    return f"{value:,.{digits}g} {unit}".rstrip()
+def amount(value: float, unit: str, digits: int = 5, span: Span | None = None) -> str:
+    """An objective's value in its unit, and where it lies: `9.6e-05 PFLOP/s` as `96 GFLOP/s`."""
+    scaled = unit.startswith("PFLOP/s")
+    prefix, factor = next((p for p in _PREFIXES if value * p[1] >= 1), _PREFIXES[-1]) if scaled else ("", 1.0)
+    between = "" if span is None else f" ({across((span[0] * factor, span[1] * factor), digits)})"
+    return f"{value * factor:,.{digits}g}{between} {prefix}{unit[len(prefix) :]}".rstrip()
 
 
 def number(value: float) -> str:
@@ -105,7 +115,12 @@ def pools(plan: Plan) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"pool": pool.name, "chip": pool.chip, "chips": number(pool.chips)}
         row |= {kind: spread(v) if any(v) else "" for kind, v in by_kind.items()}
         rows.append(
-            row | {"idle": spread(pool.chips - u for u in pool.used_chips), "price": _price(pool.price, dearest)}
+            row
+            | {
+                "idle": spread(pool.chips - u for u in pool.used_chips),
+                "price": _price(pool.price, dearest, pool.interval.get("price")) if plan.feasible else "",
+                "basis": based(pool.basis, pool.rests_on),
+            }
         )
     return rows
 
@@ -114,8 +129,24 @@ NOTHING = 1e-4
 """A price this share of the dearest pool's is shown as none."""
 
 
-def _price(value: float, dearest: float) -> str:
-    return "0" if value <= NOTHING * dearest else f"{value:.3g}" if value < 1e3 else number(value)
+def prices(plan: Plan) -> list[dict[str, Any]]:
+    """A row a pool and a workload that has a price: for a narrow page, whose other tables leave prices out."""
+    found = [("chip", row["pool"], row) for row in pools(plan)]
+    found += [("1M tokens", row["workload"], row | {"price": row["price/M"]}) for row in promises(plan)]
+    return [
+        {"one more of": name, "": what, "price": row["price"], "basis": row["basis"]}
+        for what, name, row in found
+        if row["price"] not in ("", "0")
+    ]
+
+
+def unpriced(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without their prices."""
+    return [{k: v for k, v in row.items() if k not in ("price", "price/M", "basis")} for row in rows]
+
+
+def _price(value: float, dearest: float, span: Span | None) -> str:
+    return told(value, span) if max([value, *(span or ())]) > NOTHING * dearest else "0"
 
 
 def placements(plan: Plan, *, narrow: bool = False) -> list[dict[str, Any]]:
@@ -135,7 +166,7 @@ def placements(plan: Plan, *, narrow: bool = False) -> list[dict[str, Any]]:
                 f"{len(hours)}/{plan.slots}",
                 "chips": spread(q.chips for q in same), "model": p.model, "variant": p.variant, "recipe":
                 recipe(max(same, key=lambda q: q.chips)),
-                "capacity": _capacity(same), "basis": p.basis,
+                "capacity": _capacity(same), "basis": p.basis + (f" (x1–{p.faster:.2f})" if p.faster > 1 else ""),
             }
         )  # fmt: skip
     order = {w.name: i for i, w in enumerate(plan.workloads)}
@@ -173,7 +204,8 @@ def promises(plan: Plan) -> list[dict[str, Any]]:
     """A row a workload: what was promised, what is done, what it costs."""
     return [
         {"workload": w.name, "kind": w.kind, "promise": _promise(w), "kept": "yes" if w.met else "NO", "result":
-        _result(w), "price/M": _price(w.price_per_million_tokens, 0.0)} for w in plan.workloads
+        _result(w), "price/M": _price(w.price_per_million_tokens, 0.0, w.interval.get("price_per_million_tokens")),
+        "basis": based(w.basis, w.rests_on)} for w in plan.workloads
     ]  # fmt: skip
 
 
@@ -188,8 +220,16 @@ def _result(w: Kept) -> str:
         done = sum(w.served_rps) / wanted if wanted else 1.0
         return "nothing asked" if not wanted else "all requests" if done > 0.9999 else f"{done:.1%} of requests"
     if w.kind == "batch":
-        return f"{units.show_count(w.tokens_per_day or 0.0)} tokens a day"
+        return f"{_between(w, 'tokens_per_day', units.show_count)} tokens a day"
     if not w.tokens_per_s:
         return "does not run"
-    mfu = f", MFU {w.mfu:.0%}" if w.mfu else ""
-    return f"{units.show_count(w.tokens_per_s)} tokens/s, done in {units.show_seconds((w.days or 0.0) * 86400)}{mfu}"
+    mfu = f", MFU {_between(w, 'mfu', '{:.0%}'.format)}" if w.mfu else ""
+    days = _between(w, "days", lambda days: units.show_seconds(days * 86400))
+    return f"{_between(w, 'tokens_per_s', units.show_count)} tokens/s, done in {days}{mfu}"
+
+
+def _between(w: Kept, name: str, say: Callable[[float], str]) -> str:
+    """A figure of what is done and where it lies: `1.65M (1.65M to 2.3M)`."""
+    value, span = getattr(w, name) or 0.0, w.interval.get(name)
+    ends = dict.fromkeys(say(end) for end in span) if span else {}
+    return say(value) if len(ends) < 2 else f"{say(value)} ({' to '.join(ends)})"

@@ -87,11 +87,15 @@ class Outcome:
 
 
 class Relaxation:
-    """One program's relaxation, solved again and again under other column bounds, each time from where it was."""
+    """One program's relaxation, solved again and again under other column bounds, each time from where it was; at first
+    from where one `like` it is.
+    """
 
-    def __init__(self, program: Rows, objective: FloatArray) -> None:
+    def __init__(self, program: Rows, objective: FloatArray, like: Relaxation | None = None) -> None:
         n = len(objective)
         self._solver = _model(program, objective, (np.zeros(n), np.zeros(n)), np.zeros(n, dtype=bool))
+        if like is not None:
+            self._solver.setBasis(like._solver.getBasis())
         self._all = np.arange(n, dtype=np.int32)
 
     def aim(self, objective: FloatArray) -> None:
@@ -107,6 +111,22 @@ class Relaxation:
             return NOTHING
         s, value = h.getSolution(), float(h.getInfo().objective_function_value)
         return Relaxed(value, np.array(s.col_value), np.array(s.row_dual), np.array(s.col_dual))
+
+    def prices(self, objective: FloatArray) -> FloatArray:
+        """Row prices y of another objective at the last solution [rows]: those under which no basic column lacks any of
+        it, y_B B = c_B.
+        """
+        h = self._solver
+        basic = np.asarray(h.getBasicVariables()[1])  # -1 - i: the slack of row i
+        sought = np.where(basic >= 0, objective[np.maximum(basic, 0)], 0.0)
+        status, found = h.getBasisTransposeSolve(sought)
+        if status != highspy.HighsStatus.kOk:  # presolve solved it all: the basis is known, but not its inverse
+            h.setOptionValue("presolve", "off")
+            h.run()
+            h.setOptionValue("presolve", "choose")
+            status, found = h.getBasisTransposeSolve(sought)
+        assert status == highspy.HighsStatus.kOk
+        return np.asarray(found)
 
 
 def relax(program: Rows, objective: FloatArray, bounds: Bounds) -> Relaxed:

@@ -8,11 +8,7 @@ The best kind is looked for question by question; a relaxation that mixes them w
 the day. Of any one kind, gangs come in all sizes up to `GROWN` times a pool, so that no chip is left over for want of a
 size: a few per cent more than a plan in whole gangs reaches.
 
-Every answer comes with its derivative by each speed f (`interval`): with row prices y and columns x,
-
-    ∂v / ∂ln f = - Σ y_i a_ij x_j      over entries a_ij that are rates of what runs at that speed,
-
-and what is aimed at itself, where it is a rate.
+Every answer comes with its derivative by each speed (`slopes`).
 """
 
 from __future__ import annotations
@@ -27,9 +23,10 @@ from eke.plan import solve
 from eke.plan.gangs import MOVE_S
 from eke.plan.interval import Estimate, weakest
 from eke.plan.part import whole
-from eke.plan.program import Bools, Problem, Program
+from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe
 from eke.plan.scenario import Train
+from eke.plan.slopes import Slopes
 
 GROWN = 2.0
 """Times a pool that gangs are asked about where chips may be added."""
@@ -134,37 +131,12 @@ class Open:
         self._owned, self._n, self._floor = owned, n, floor
         self._recipes = problem.recipes
         self._runs = built.runs
-        self._speeds = [(p, trains) for p in pools for trains in (False, True)]
-        self._of = np.full(n + 1 + k, -1, dtype=np.int64)  # which speed a column runs at
-        at = {speed: i for i, speed in enumerate(self._speeds)}
-        self._of[built.runs.at] = np.array([at[r.pool, r.kind == "train"] for r in problem.recipes], dtype=np.int64)[
-            built.runs.recipe
-        ]
+        self._slopes = Slopes(built, self._rows, m + k)
         self._ways = self._all_ways(built, set(poor))
         self._best: dict[str, Way] = {}
         self._seen: dict[Way, float | None] = {}
         self.poor: set[Way] = set(poor)
         self._gangs = built.runs.at[built.runs.gang]
-        self._rates = self._are_rates(built)
-        self._earning = self._of >= 0 if problem.goal in ("train-progress", "value") else np.zeros_like(self._of >= 0)
-
-    def _are_rates(self, built: Program) -> Bools:
-        """Which entries say what a column gives, and grow with its speed; the others count its chips, or itself."""
-        rows, columns = self._rows.rows, self._rows.columns
-        total = np.zeros(len(self._rows.row_lower), dtype=bool)  # what gangs give: tokens, and what is aimed at
-        total[-1] = True
-        counts = np.zeros(len(total), dtype=bool)
-        counts[: len(built.problem.units) * len(built.problem.weights)] = True  # rows `pool`: the first ones
-        for pinned in built.pinned.values():
-            counts[pinned] = True
-        for w in built.problem.workloads:
-            if isinstance(w, Train):
-                total[built.scaled[w.name][0]] = True
-        gang = np.zeros(len(self._of), dtype=bool)
-        gang[built.runs.at[built.runs.gang]] = True
-        full = (self._rows.entries >= 1.0) & (rows < len(total) - 1)  # gives all that is asked: no speed gives more
-        found: Bools = (self._of[columns] >= 0) & ~full & np.where(gang[columns], total[rows], ~counts[rows])
-        return found
 
     def _all_ways(self, built: Program, poor: set[Way]) -> dict[str, dict[Way, IntArray]]:
         """Of each job, the columns of each kind of gang it may have."""
@@ -240,14 +212,9 @@ class Open:
         """A solution's value, with its slopes and what it stands on."""
         if found.value is None:
             return None
-        rows, columns = self._rows.rows[self._rates], self._rows.columns[self._rates]
-        gives = -found.row_dual[rows] * self._rows.entries[self._rates] * found.x[columns]
-        slope = np.bincount(self._of[columns], gives, len(self._speeds))
-        if aimed is not None:
-            slope += np.bincount(self._of[self._earning], (aimed * found.x)[self._earning], len(self._speeds))
+        slope = self._slopes.by_speed(self._slopes.moved(found.row_dual, aimed) @ found.x)
         used = {self._recipes[i] for i in self._runs.recipe[found.x[self._runs.at] > USED].tolist()}
-        moves = {speed: float(g) for speed, g in zip(self._speeds, slope, strict=True) if g}
-        known = Estimate(found.value, moves, weakest(*(r.basis for r in used)))
+        known = Estimate(found.value, slope, weakest(*(r.basis for r in used)))
         if self._floor is None or aimed is not None:
             return known
         return known + replace(self._floor * float(found.row_dual[-1]), value=0.0)

@@ -1,0 +1,122 @@
+"""Prices of a plan: of the objective and nothing else, with slopes that are derivatives and intervals that hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from math import exp
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.plan.scenarios import SMALL, drawn, faster, planned
+
+from eke.plan import parse, planner, program, read, solve
+from eke.plan.interval import Estimate, Speed, Speeds
+from eke.plan.marginal import Marginal
+from eke.plan.program import Problem
+
+IDLE = SMALL.replace("chip: L20", "chip: H20-96")  # both kinds can do everything
+TWO = IDLE.replace("rate: 40/s", "rate: 200/s")  # and no chip of either is left over at noon
+LEAST = TWO.replace("train-progress", "least-energy").replace("deadline: 90 d", "deadline: 400 d")
+SPEEDS = [(pool, trains) for pool in ("h800", "l20") for trains in (False, True)]
+
+
+def posed(text: str) -> Problem:
+    """The problem of a scenario, recipes that keep their promise only."""
+    problem = planner.pose(parse(text))
+    return replace(problem, recipes=tuple(r for r in problem.recipes if r.holds))
+
+
+def priced(problem: Problem, speeds: Speeds) -> dict[str, Estimate]:
+    """Its objective, and the prices of its pools and workloads."""
+    built = program.build(problem)
+    found = Marginal(built, planner.aim(built), speeds)
+    assert found.reached is not None
+    return {
+        "objective": found.reached, **{p: found.pool(p) for p in problem.units},
+        **{w.name: found.workload(w) for w in problem.workloads},
+    }  # fmt: skip
+
+
+def known(text: str, times: float = 1.0) -> Speeds:
+    """How well its speeds are known, deviations so many times as wide."""
+    speeds = Speeds.of(parse(text))
+    return replace(speeds, deviations={k: times * d for k, d in speeds.deviations.items()})
+
+
+@pytest.fixture(scope="module", params=[TWO, LEAST], ids=["train-progress", "least-energy"])
+def problem(request: pytest.FixtureRequest) -> Problem:
+    return posed(request.param)
+
+
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_slopes_of_prices_are_derivatives(problem: Problem, speed: Speed) -> None:
+    """What a slightly faster chip does to the objective and to every price, asked anew."""
+    step, sure = 1e-5, known(TWO, 0.0)
+    now, slow, fast = (priced(faster(problem, {speed: exp(x)}), sure) for x in (0.0, -step, step))
+    for name, e in now.items():
+        sides = sorted(((e.value - slow[name].value) / step, (fast[name].value - e.value) / step))
+        slack = 2e-2 * max(abs(s) for s in sides) + 1e-3 * abs(e.value)
+        assert sides[0] - slack <= e.slope.get(speed, 0.0) <= sides[1] + slack, name
+
+
+def test_an_interval_holds_most_of_what_is_drawn() -> None:
+    """Speeds drawn as the cost model has them: prices asked anew lie in the interval in 80% of draws or so."""
+    problem, speeds, rng = posed(TWO), known(TWO), np.random.default_rng(1)
+    now, draws = priced(problem, speeds), 60
+    spans = {name: speeds.interval(e) for name, e in now.items() if e.value}
+    inside = dict.fromkeys(spans, 0.0)
+    for _ in range(draws):
+        found = priced(faster(problem, drawn(speeds, rng)), speeds)
+        for name, (low, high) in spans.items():
+            inside[name] += (low * 0.999 <= found[name].value <= high * 1.001) / draws
+    assert set(spans) == {"objective", "h800", "l20", "chat"}
+    assert min(inside.values()) >= 0.65, inside
+
+
+def test_work_that_idle_chips_do_costs_nothing() -> None:
+    """Prices are of the objective alone: what is preferred between equal plans is in none of them."""
+    built = program.build(posed(IDLE))
+    aim = planner.aim(built)
+    rows, sides = built.scaled["chat"]
+    relaxed = solve.relax(built, aim.combined, built.promised(aim.promises, larger=True))
+    assert -float(relaxed.row_dual[rows] @ sides) > 0  # a taste for few chips
+    found = priced(built.problem, known(IDLE))
+    assert found["l20"] == found["chat"] == found["clean"] == Estimate(0.0)
+    assert found["h800"].value > 0
+
+
+def test_every_price_in_a_plan_has_its_interval_and_basis(tmp_path: Path) -> None:
+    """In the object, the file and what is read back from it; a plan file of before has none, and is read."""
+    plan = planned(TWO)
+    again = read(plan.write(tmp_path / "plan.json"))
+    for made in (plan, again):
+        rows = [(made.objective, "value"), *((p, "price") for p in made.pools)]
+        rows += [(w, "price_per_million_tokens") for w in made.workloads]
+        for row, name in rows:
+            value, (low, high) = getattr(row, name), row.interval[name]
+            assert low <= value <= high
+            assert bool(value) == (row.basis in ("measured", "modelled", "guessed"))
+            assert not row.rests_on or sum(row.rests_on.values()) == pytest.approx(1.0, abs=1e-5)
+            assert not value or high > low
+        job = next(w for w in made.workloads if w.kind == "train")
+        for name in ("tokens_per_s", "days", "mfu"):
+            assert job.interval[name][0] <= getattr(job, name) <= job.interval[name][1]
+        assert job.interval["days"][0] < job.interval["days"][1]
+        assert all(p.faster > 1 for p in made.placements)
+    document = json.loads((tmp_path / "plan.json").read_text())
+    for row in (document["objective"], *document["pools"], *document["workloads"]):
+        for name in ("interval", "basis", "rests_on"):
+            del row[name]
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    assert read(tmp_path / "old.json").pools[0].interval == {}
+
+
+def test_a_frame_has_both_ends() -> None:
+    """Of each price, as columns."""
+    pools, workloads = (planned(TWO).to_frame(which) for which in ("pools", "workloads"))
+    assert {"price", "price_low", "price_high", "basis"} <= set(pools)
+    assert {"price_per_million_tokens_low", "days_low", "tokens_per_s_high", "basis"} <= set(workloads)
+    for price, low, high in zip(pools["price"], pools["price_low"], pools["price_high"], strict=True):
+        assert low <= price <= high
