@@ -92,6 +92,32 @@ def test_late_share_agrees_with_a_simulated_queue(busy: float) -> None:
         assert said == pytest.approx(seen, abs=0.04)
 
 
+@pytest.mark.parametrize(("none", "extra", "gap"), [(10e-3, 40e-3, 0.1), (20e-3, 20e-3, 0.1), (9e-3, 180e-3, 1.0)])
+def test_late_answers_agree_with_simulated_iterations(none: float, extra: float, gap: float) -> None:
+    """Prompts that one iteration reads come at random: answers begun when one was read take too long as often as
+    said, to within 0.05 of all.
+    """
+    random, ends, began = np.random.default_rng(7), [0.0], []
+    came, waiting = np.cumsum(random.exponential(gap, 20_000)), 0
+    while waiting < len(came):
+        reads = came[waiting] <= ends[-1]
+        ends.append(ends[-1] + none + extra * reads)
+        if reads:
+            waiting += 1
+            began.append(len(ends) - 1)
+    end, first = np.array(ends), np.array(began)[:-1]
+    t = none + extra
+    share = t / gap
+    one = np.ones(1)
+    pace = capacity._Pace(none * one, 0 * one, share * one, extra / t * one, t / (2 * (1 - share)) * one, 0 * one)
+    answers = np.array([6, 11, 18, 30, 47, 80, 140, 260])
+    start = first[first + answers[-1] < len(end)]
+    took = np.concatenate([(end[start + m] - end[start]) / m for m in answers])
+    for tpot in np.quantile(took, (0.8, 0.9, 0.95, 0.99)):
+        said = float(capacity.late_answers(pace, answers[None, :].astype(float), tpot * one)[0])
+        assert said == pytest.approx(float(np.mean(took > tpot)), abs=0.05)
+
+
 def test_seconds_are_those_of_all_operators() -> None:
     """The sum alone is what the operators add up to."""
     ((site, _),) = sites([Pool("p", chips.chip("H800-SXM"), 4, scale_out=50e9)])

@@ -15,8 +15,8 @@ from eke.plan.distribution import constant
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "capacity_check.py"
 FAST = (
-    "chat", "chat, tight TTFT", "chat, p99", "chat, hits 60%", "chat 32B, tp 2 pp 2", "code, loose",
-    "MoE chat, dp 4 ep 4", "readers", "writers",
+    "chat", "chat, tight TTFT", "chat, p99", "chat, hits 60%", "chat on L20, tp 2", "chat 32B, tp 2 pp 2",
+    "code, loose", "meetings, tight", "short", "MoE chat, dp 4 ep 4", "readers", "writers",
 )  # fmt: skip
 
 
@@ -41,12 +41,11 @@ def test_the_promise_holds_at_the_rate_said_and_not_at_much_more(benchmark: Modu
 
 
 @pytest.mark.slow
-def test_most_cases_hold(benchmark: ModuleType) -> None:
-    """All cases but five hold, none is worse than 1.6 times the promise, all but one break at 1.4 times the rate."""
+def test_all_cases_hold(benchmark: ModuleType) -> None:
+    """All cases hold, and all break at 1.4 times the rate."""
     rows = [benchmark.checked(c) for c in benchmark.CASES]
-    assert sum(r.kept for r in rows) >= len(rows) - 5
-    assert max(max(r.ttft, r.tpot) for r in rows) < 1.6
-    assert [r.name for r in rows if not r.near] in ([], ["DeepSeek, dp 16 ep 16"])  # all lanes wait for the slowest
+    assert [r.name for r in rows if not r.kept] == []
+    assert [r.name for r in rows if not r.near] == []
 
 
 class _Steady(simulated.Iterations):

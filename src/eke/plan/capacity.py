@@ -16,12 +16,21 @@ iterations of its lane; φ = max(1 - exp(-n b / (k E[O])), c/C) of a lane's iter
 f = 1 - (1 - φ)^k of the replica's. Mean iteration  t̄ = t(b, 0) + f Δ,  Δ = t(b, c/φ) - t(b, 0);  by Little's law
 λ = b / (E[O] t̄).
 
-TPOT. Two things vary between requests. The number in flight, of variance b / (1 - ε) with ε = d ln t(b, 0) /
-d ln b (a fuller replica is slower and so fuller still); and the prompts met: b of them in the mean, fewer for short
-answers (u = E[O] E[1/O] / b is what one of them weighs), and those that waited behind its own, L = λ/k W in the mean.
-Promise: t̄ + u L f Δ + √(β² + γ²) ≤ TPOT with  β = (t(b + z√b, 0) - t(b, 0)) t̄ / (t(b, 0) √(1 - ε)),
-γ = (z + (z² - 1) s / 6) s f Δ (Cornish-Fisher: few prompts are skewed), s² = (1 + cv²) (u + L (1 + L) u²); and never
-more than t(b + z√b, 0) + t(b, C) - t(b, 0).
+TPOT. An answer of m = O - 1 more tokens is late if, of the D = m TPOT seconds it may take, reading takes more than
+D - m t(b, 0). Reading comes in phases: for the share r = f t_r / t̄ of the time iterations read (t_r = t(b, c/φ)), of
+whose time e = Δ / t_r is more than writing alone takes, and a phase is remembered for a = S (1 + v) / (2 (1 - φ t_r /
+t̄)) seconds: S = f E[O] t_r / b is what a prompt takes (of k lanes that read at random, f / k φ of it by itself), v the
+squared variation of its iterations (M/G/1). What reading adds in D has, as that of a process with two states,
+
+    mean     e r D
+    variance 2 r (1 - r) (e a)² (u - 1 + exp(-u))                u = D / a
+    third    6 r (1 - r) (1 - 2 r) (e a)³ (u - 2 + (2 + u) exp(-u))
+
+Iterations do not all read as much: r D l² / t_r more variance and 2 r D l³ / t_r more skew, l the deviation of what one
+adds. Nor are always b in flight, but b / (1 - ε) about them, with ε = d ln t(b, 0) / d ln b (a fuller replica is slower
+and so fuller still): (m β)² more variance, β = (t(b + z√b, 0) - t(b, 0)) t̄ / (z t(b, 0) √(1 - ε)). The tail is that of
+a Pearson III of these three (Wilson-Hilferty). Promise: E over O of P(late) ≤ 1 - q; or t(b + z√b, 0) + t(b, C) -
+t(b, 0) ≤ TPOT, beyond which no iteration goes.
 
 TTFT. Prompts queue for the reading part of a lane's iterations, one after the other, at τ = k t(b, C) / C seconds a
 token: an M/G/1 queue with service S = τ P, ρ = λ/k E[S], mean wait W = λ/k E[S²] / (2 (1 - ρ)) (Pollaczek-Khinchine)
@@ -38,10 +47,10 @@ It knows one replica; no pool, no demand. Loads are worked out together, one row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist, fmean
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,17 +73,17 @@ BUSY = 0.95
 """Most of its time a replica may spend reading prompts, promises aside."""
 STABLE = 0.7
 """The same for a replica that cannot hold its promise at any rate: it still must not fall behind."""
-TTFT_RANGE_S, TTFT_SAYS = (1e-3, 1e5), 0.01
-"""Times to first token that are looked among, and the share they are said to."""
-CALM = 0.88
+RANGE_S, SAYS = (1e-4, 1e5), 0.01
+"""Latencies that are looked among, and the share they are said to."""
+CALM = 0.9
 """Of the rate that would just do, what is promised: these formulas are that much too hopeful where queues and bursts
 meet (`benchmarks/capacity_check.py`)."""
 STEEPEST = 0.9
 """Most that ε is taken for: beyond it the number in flight is not near any mean."""
 SPARE = (3.0, 3.0)
 """Places beyond the promised percentile, in √b and in requests: who waits for a place is late."""
-SAMPLES = 16
-"""Prompt lengths the tail of TTFT is averaged over."""
+SAMPLES, ANSWERS = 16, 8
+"""Lengths that tails are averaged over: of prompts for TTFT, of answers for TPOT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class Load:
     longest: float
     slo: Slo | None
     samples: FloatArray  # a few equally likely lengths to read, the tail of TTFT is averaged over them [SAMPLES]
+    answers: FloatArray  # the same of tokens to write after the first, for TPOT [ANSWERS]
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -112,18 +122,20 @@ def load(prompt: Distribution, output: Distribution, prefix_hit: float, slo: Slo
     """The load of a workload; a decoding request is met, in the mean, E[O²] / 2 E[O] tokens into its answer."""
     read = Distribution(tuple(max(1.0, v * (1 - prefix_hit)) for v in prompt.values))
     context = prompt.mean + output.squared / (2 * output.mean)
-    at = (np.arange(SAMPLES) * len(read.values)) // SAMPLES
-    values = np.array(read.values)
-    samples = values[at] if len(values) % SAMPLES else values.reshape(SAMPLES, -1).mean(axis=1)
+    longest = prompt.quantile(0.999) + output.quantile(0.999)
     return Load(
-        read,
-        output,
-        context,
-        prompt.squared / prompt.mean,
-        prompt.quantile(0.999) + output.quantile(0.999),
-        slo,
-        samples,
-    )
+        read, output, context, prompt.squared / prompt.mean, longest, slo, _few(read, SAMPLES),
+        np.maximum(_few(output, ANSWERS) - 1, 1.0),
+    )  # fmt: skip
+
+
+def _few(lengths: Distribution, n: int) -> FloatArray:
+    """`n` equally likely lengths that stand for all."""
+    values = np.array(lengths.values)
+    if len(values) % n:
+        return values[(np.arange(n) * len(values)) // n]
+    few: FloatArray = values.reshape(n, -1).mean(axis=1)
+    return few
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +159,6 @@ class Rows:
     squared: FloatArray  # E[P²]
     variation: FloatArray
     written: FloatArray  # E[O]
-    brief: FloatArray  # E[O] E[1/O]
     context: FloatArray
     deep: FloatArray  # E[P²] / E[P] of whole prompts: the length of the prompt a token lies in
     z: FloatArray
@@ -155,6 +166,7 @@ class Rows:
     tpot_s: FloatArray
     late: FloatArray  # share of requests allowed to be late
     samples: FloatArray  # [n, SAMPLES]
+    answers: FloatArray  # [n, ANSWERS]
     room: FloatArray  # requests memory holds
 
     def take(self, rows: IntArray) -> Rows:
@@ -176,7 +188,8 @@ class _Points:
     b: FloatArray
     chunk: FloatArray
     rate: FloatArray
-    tpot_s: FloatArray
+    pace: _Pace
+    most: FloatArray  # no token takes longer
     tau: FloatArray
     t: FloatArray
     busy: FloatArray  # ρ
@@ -262,12 +275,12 @@ def rows(cost: CostModel, layouts: Layouts, loads: Sequence[Load]) -> Rows:
         every,
         column([of.read.mean for of in loads]), column([of.read.squared for of in loads]),
         column([of.read.variation for of in loads]), column([of.output.mean for of in loads]),
-        column([of.output.mean * fmean(1 / v for v in of.output.values) for of in loads]), context,
-        column([of.deep for of in loads]), column([of.z for of in loads]),
+        context, column([of.deep for of in loads]), column([of.z for of in loads]),
         column([of.slo.ttft_s if of.slo else np.inf for of in loads]),
         column([of.slo.tpot_s if of.slo else np.inf for of in loads]),
         column([1 - of.slo.percentile / 100 if of.slo else 1.0 for of in loads]),
-        np.repeat(np.array([of.samples for of in loads]), n, axis=0), room,
+        np.repeat(np.array([of.samples for of in loads]), n, axis=0),
+        np.repeat(np.array([of.answers for of in loads]), n, axis=0), room,
     )  # fmt: skip
 
 
@@ -331,49 +344,102 @@ def _points(cost: CostModel, of: Rows, held: _Held, chunk: FloatArray, *, strict
     """
     slow, at = cost.interval[1], of.take(held.row)
     b, none, fuller = held.b, held.none, held.fuller
-    read, written, lanes, z, tpot_s, brief, squared, variation = (
-        v[:, None]
-        for v in (at.read, at.written, at.lanes, at.z, at.tpot_s, at.brief, at.squared, at.variation)
-    )  # fmt: skip
+    read, squared, written, lanes, z, tpot_s, variation = (
+        v[:, None] for v in (at.read, at.squared, at.written, at.lanes, at.z, at.tpot_s, at.variation)
+    )
     c = b * read / written
-    prompts = np.maximum(1.0, lanes * read / chunk + 0.5) * b / (lanes * written)  # n b / k E[O]
+    pieces = np.maximum(1.0, lanes * read / chunk + 0.5)  # n
+    prompts = pieces * b / (lanes * written)  # n b / k E[O]
     reading = np.minimum(np.maximum(-np.expm1(-prompts), c / chunk), 1.0)
     any_reads = 1 - (1 - reading) ** lanes
+    at_once = c / reading
     k = b.shape[1]
     t = cost.seconds(
-        at.layouts, np.concatenate([c / reading, chunk], axis=1), np.concatenate([b, b], axis=1), at.context[:, None],
+        at.layouts, np.concatenate([at_once, chunk], axis=1), np.concatenate([b, b], axis=1), at.context[:, None],
         at.deep[:, None],  # what is read lies deeper than what is written
     ) * slow  # fmt: skip
-    apiece, whole = t[:, :k] - none, t[:, k:]
-    more = any_reads * apiece
-    t = none + more
+    reads, whole = t[:, :k], t[:, k:]
+    t = none + any_reads * (reads - none)
     tau = lanes * whole / chunk
     rate = b / (written * t)
-    held_varies = fuller * t / none / np.sqrt(1 - steepness(b, fuller, none, z))
-    of_one = brief / b  # what one prompt more adds to f, in parts of it
-    behind = (rate / lanes * tau) ** 2 * squared / (2 * (1 - np.minimum(rate / lanes * read * tau, 0.999)))
-    spread = np.sqrt((1 + variation) * (of_one + behind * (1 + behind) * of_one**2))
-    swing = np.maximum(more, c / chunk * (whole - none))  # several prompts at once may cost more than one by one
-    read_varies = swing * (z + np.maximum(z**2 - 1, 0) / 6 * spread) * spread
-    t_q = t + np.where(z > 0, behind * of_one * swing, 0.0) + np.hypot(held_varies, read_varies)
-    t_q = np.minimum(t_q, np.maximum(fuller + whole, t))
     busy = rate / lanes * read * tau
     keep = held.may & (c <= BUSY * chunk)
     fits = keep & (busy <= BUSY)
-    holds = fits & (t_q <= tpot_s)
-    # The queue is worked out only where the rest of the promise holds.
-    some, place = np.nonzero(holds)
-    mine, at_some = (some, place), at.take(some)
+    varies = fuller * t / none / np.sqrt(1 - steepness(b, fuller, none, z)) / np.maximum(z, 1e-9)
+    share, of_lane = np.minimum(any_reads * reads / t, BUSY), np.minimum(reading * reads / t, BUSY)
+    longer = 1 + variation * (lanes * read / chunk / pieces) ** 2
+    tokens = np.minimum((b / written * lanes * squared + c**2) / reading, at_once * chunk) - at_once**2
+    apiece = (whole - reads) / np.maximum(chunk - at_once, 0.01 * chunk)
+    pace = _Pace(
+        none, varies, share, (reads - none) / reads, any_reads * written / b * reads * longer / (2 * (1 - of_lane)),
+        apiece * np.sqrt(np.maximum(tokens, 0.0)),
+    )  # fmt: skip
+    holds = fits & (t <= tpot_s)
+    # The tails are worked out only where the rest of the promise holds.
+    mine = np.nonzero(holds & (fuller + whole > tpot_s))
+    at_some = of.take(held.row[mine[0]])
+    holds[mine] = late_answers(pace.at(mine), at_some.answers, at_some.tpot_s) <= at_some.late + 1e-9
+    mine = np.nonzero(holds)
+    at_some = of.take(held.row[mine[0]])
     late = late_share(
-        at_some.read, at_some.squared, at_some.samples, rate[mine] / at_some.lanes, tau[mine],
-        none[mine] + apiece[mine], at_some.ttft_s,
+        at_some.read, at_some.squared, at_some.samples, rate[mine] / at_some.lanes, tau[mine], reads[mine],
+        at_some.ttft_s,
     )  # fmt: skip
     holds[mine] = late <= at_some.late + 1e-9
     i = np.nonzero(holds if strict else keep)
+    at, pace = of.take(held.row[i[0]]), pace.at(i)
+    tpot = t[i] if strict else _tpot(at, pace, (fuller + whole)[i])
     return _Points(
-        held.row[i[0]], b[i], chunk[i], (np.where(z > 0, CALM, 1.0) * rate)[i], t_q[i], tau[i], (none + apiece)[i],
-        busy[i], fits[i], holds[i], np.maximum(t_q / tpot_s, 1.0)[i],
+        held.row[i[0]], b[i], chunk[i], np.where(at.z > 0, CALM, 1.0) * rate[i], pace, (fuller + whole)[i], tau[i],
+        reads[i], busy[i], fits[i], holds[i], np.maximum(tpot / at.tpot_s, 1.0),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """What sets the time between two tokens; all of one shape.
+
+    Attributes:
+        none: seconds of an iteration that reads nothing. varies: its standard deviation, between requests.
+        share: of the time in which iterations read (r). extra: of that what reading adds (e).
+        phase: seconds for which reading, or none, goes on (a). lump: standard deviation of what reading adds to one
+        iteration that reads (l).
+    """
+
+    none: FloatArray
+    varies: FloatArray
+    share: FloatArray
+    extra: FloatArray
+    phase: FloatArray
+    lump: FloatArray
+
+    def at(self, which: object) -> _Pace:
+        """Some of them."""
+        return _Pace(*(getattr(self, f)[which] for f in _Pace.__slots__))
+
+
+def late_answers(of: _Pace, answers: FloatArray, tpot_s: FloatArray) -> FloatArray:
+    """Share of answers, `answers` tokens after the first [n, ANSWERS], that take longer than `tpot_s` a token. [n]"""
+    none, varies, r, e, a, lump = (getattr(of, f)[:, None] for f in _Pace.__slots__)
+    seconds = answers * tpot_s[:, None]
+    u = seconds / a
+    past = np.exp(-u)
+    two, lumps = 2 * r * (1 - r) * (e * a) ** 2, r * (1 - e) / none * lump**2 * seconds
+    variance = two * (u - 1 + past) + lumps + (answers * varies) ** 2 + 1e-18
+    deviation = np.sqrt(variance)
+    third = 3 * two * (1 - 2 * r) * e * a * (u - 2 + (2 + u) * past) + 2 * lump * lumps
+    skew = third / (variance * deviation)
+    skew = np.where(np.abs(skew) < 1e-3, 1e-3, skew)
+    y = (seconds * (1 - e * r) - answers * none) / deviation
+    z = 6 / skew * (np.cbrt(np.maximum(1 + skew * y / 2, 0.0)) - 1) + skew / 6
+    late: FloatArray = _above(z).mean(axis=1)
+    return late
+
+
+def _above(z: FloatArray) -> FloatArray:
+    """Share of a standard normal above z, to 2e-4 (Bowling and others, 2009, logistic)."""
+    above: FloatArray = 1 / (1 + np.exp(np.clip((1.5976 + 0.07056 * z * z) * z, -50, 50)))
+    return above
 
 
 def late_share(
@@ -404,7 +470,11 @@ def _best(p: _Points, group: IntArray) -> IntArray:
 
 
 def _joined(a: _Points, b: _Points) -> _Points:
-    return _Points(*(np.concatenate([getattr(a, f), getattr(b, f)]) for f in _Points.__slots__))
+    def both(a: object, b: object, names: Iterable[str]) -> list[FloatArray]:
+        return [np.concatenate([getattr(a, f), getattr(b, f)]) for f in names]
+
+    pace = _Pace(*both(a.pace, b.pace, _Pace.__slots__))
+    return _Points(*(pace if f == "pace" else both(a, b, [f])[0] for f in _Points.__slots__))  # type: ignore[arg-type]
 
 
 def _pick(of: Rows, p: _Points) -> Capacity:
@@ -414,22 +484,35 @@ def _pick(of: Rows, p: _Points) -> Capacity:
     has = p.row[picked]
     columns = {name: np.zeros(n) for name in ("rate", "in_flight", "chunk", "ttft_s", "tpot_s")}
     holds = np.zeros(n, dtype=bool)
-    for name, values in (("rate", p.rate), ("in_flight", p.b), ("chunk", p.chunk), ("tpot_s", p.tpot_s)):
+    for name, values in (("rate", p.rate), ("in_flight", p.b), ("chunk", p.chunk)):
         columns[name][has] = values[picked]
     holds[has] = p.holds[picked]
     promised = np.isfinite(of.ttft_s[has])
     picked, has = picked[promised], has[promised]
     if picked.size:
         at = of.take(has)
-        columns["ttft_s"][has] = _ttft(at, p.rate[picked] / at.lanes, p.tau[picked], p.t[picked])
+        ttft = _ttft(at, p.rate[picked] / at.lanes, p.tau[picked], p.t[picked])
+        tpot = _tpot(at, p.pace.at(picked), p.most[picked])
+        for name, found, asked in (("ttft_s", ttft, at.ttft_s), ("tpot_s", tpot, at.tpot_s)):
+            columns[name][has] = np.where(p.holds[picked], np.minimum(found, asked), found)
     return Capacity(**columns, holds=holds)
 
 
 def _ttft(of: Rows, rate: FloatArray, tau: FloatArray, t: FloatArray) -> FloatArray:
     """Time to first token at the promised percentile: where the share of late ones crosses what is allowed. [n]"""
-    low, high = np.full_like(t, np.log(TTFT_RANGE_S[0])), np.full_like(t, np.log(TTFT_RANGE_S[1]))
-    while float(high[0] - low[0]) > TTFT_SAYS:
+    return _crossing(lambda s: late_share(of.read, of.squared, of.samples, rate, tau, t, s), of.late)
+
+
+def _tpot(of: Rows, pace: _Pace, most: FloatArray) -> FloatArray:
+    """Time of a token at the promised percentile, likewise; no more than `most`. [n]"""
+    return np.minimum(_crossing(lambda s: late_answers(pace, of.answers, s), of.late), most)
+
+
+def _crossing(late: Callable[[FloatArray], FloatArray], allowed: FloatArray) -> FloatArray:
+    """The seconds at which the share that is late comes down to what is allowed. [n]"""
+    low, high = (np.full_like(allowed, np.log(s)) for s in RANGE_S)
+    for _ in range(int(np.ceil(np.log2(np.log(RANGE_S[1] / RANGE_S[0]) / SAYS)))):
         middle = (low + high) / 2
-        late = late_share(of.read, of.squared, of.samples, rate, tau, t, np.exp(middle)) > of.late
-        low, high = np.where(late, middle, low), np.where(late, high, middle)
+        above = late(np.exp(middle)) > allowed
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
     return np.asarray(np.exp(high))
