@@ -53,7 +53,7 @@ OURS = {
     "meta-llama/Meta-Llama-3.1-70B": ("Llama-3.1-70B", "bf16"),
     "Qwen/Qwen3-8B": ("Qwen3-8B", "bf16"), "Qwen/Qwen3-32B": ("Qwen3-32B", "bf16"),
     "Qwen/Qwen3-32B-FP8": ("Qwen3-32B", "fp8"), "Qwen/Qwen3-30B-A3B": ("Qwen3-30B-A3B", "bf16"),
-    "openai/gpt-oss-120b": ("gpt-oss-120b", "mxfp4"),
+    "openai/gpt-oss-120b": ("gpt-oss-120b", "fp4"),
 }  # fmt: skip
 CHIPS = {
     "h100_sxm": "H100-SXM",
@@ -65,6 +65,7 @@ CHIPS = {
 BATCHES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 FINER = 12
 KEPT = 4  # layouts looked at closer
+CHUNKS = (1, 2, 4)  # prompts that one iteration may read
 READ_TOGETHER = (1, 2, 4)
 TTFT_APART, READS, WRITES = 1.8, 0.9, 0.92  # its factors on TTFT and on the two rates, prefill and decode apart
 
@@ -163,18 +164,22 @@ def _together(peer: Peer, case: Case) -> tuple[float, Point | None]:
             found[name] = max(found.get(name, (0.0, p)), (worth(case, p, told), p), key=lambda f: f[0])
 
     price([p | {"batch": b, "chunk": case.prompt} for p in our_layouts(case) for b in BATCHES])
-    for closer, layouts_kept in ((True, KEPT), (False, 1)):
-        best = sorted(found.values(), key=lambda f: -f[0])[:layouts_kept]
-        price([p | {"batch": b} for w, p in best if w for b in _around(p["batch"], closer=closer)])
+    for closer, layouts_kept, chunks in ((True, KEPT, (1,)), (False, 1, CHUNKS)):
+        best = [f for f in sorted(found.values(), key=lambda f: -f[0])[:layouts_kept] if f[0]]
+        wanted = [(p, b, n) for _, p in best for b in _around(p["batch"], closer=closer) for n in chunks]
+        price([p | {"batch": b, "chunk": case.prompt * n} for p, b, n in wanted])
     return max(found.values(), key=lambda f: f[0], default=(0.0, None))
 
 
 def _around(batch: int, *, closer: bool) -> list[int]:
-    """Batches up to the next one tried; with `closer` a dozen of them, else the next few."""
+    """Batches on to the next but one that was tried, since measured tables go up and down; with `closer` a dozen or two
+    of them, as kernels like them in eights, else the next few.
+    """
     if not closer:
         return [batch + i for i in range(1, FINER)]
-    later = [b for b in BATCHES if b > batch][:1] or [batch]
-    return sorted({round(b) for b in np.linspace(batch, later[0], FINER)})
+    later = ([b for b in BATCHES if b > batch] or [batch])[:2][-1]
+    step = max(1, batch // 8) if batch < 64 else 8 * max(1, batch // 96)
+    return list(range(batch, later + 1, step))
 
 
 def _apart(peer: Peer, case: Case) -> tuple[float, Point | None]:
@@ -183,7 +188,10 @@ def _apart(peer: Peer, case: Case) -> tuple[float, Point | None]:
     writing = [p | {"role": "decode", "batch": b} for p in our_layouts(case) for b in BATCHES]
     readers = _parts(peer, case, reading)
     writers = _parts(peer, case, writing)
-    best = sorted(writers, key=lambda w: -w[0] / width(w[1]))[:KEPT]
+    of_layout: dict[str, tuple[float, Point]] = {}
+    for w in sorted(writers, key=lambda w: w[0]):
+        of_layout[json.dumps([w[1][k] for k in ("tp", "dp", "ep")])] = w
+    best = sorted(of_layout.values(), key=lambda w: -w[0] / width(w[1]))[:KEPT]
     writers += _parts(peer, case, [p | {"batch": b} for _, p in best for b in _around(p["batch"], closer=True)])
     chosen, rate = None, 0.0
     for read_rate, r in readers:
