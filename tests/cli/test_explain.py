@@ -29,7 +29,7 @@ def test_words_and_tables(file: str) -> None:
     """Sentences first, then what is given up and what binds."""
     result = CliRunner().invoke(app, [file, "--no-rules"])
     assert result.exit_code == 0, result.output
-    for words in ("gives up", "What binds", "█", "chat", "l20"):
+    for words in ("gives up", "What binds", "█", "chat", "l20", "basis", "In brackets", "–"):
         assert words in result.stdout
 
 
@@ -41,6 +41,7 @@ def test_scripts_get_data(file: str) -> None:
     assert {o["pool"] for o in document["options"]} == {"h800", "l20"}
     rows = list(csv.DictReader(io.StringIO(CliRunner().invoke(app, [file, "--no-rules", "-o", "csv"]).stdout)))
     assert {(r["workload"], r["pool"]) for r in rows} >= {("chat", "h800"), ("next", "l20")}
+    assert {"rate_low", "rate_high", "gives_up_low", "gives_up_high", "basis"} <= rows[0].keys()
 
 
 def test_a_chart_is_drawn(file: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.plan.scenarios import SMALL, TOO_MUCH, planned
+from tests.plan.scenarios import SMALL, TOO_MUCH, faster, planned
 
 from eke.errors import InputError, UnknownName
-from eke.plan import advantage, make, parse, planner
+from eke.plan import advantage, make, parse, planner, rules
 from eke.plan.explain import Explainer
 from eke.plan.show_why import bar, tables
 
@@ -25,7 +25,9 @@ def test_the_pool_that_gives_up_least_has_the_advantage(explainer: Explainer) ->
     """What is given up is training of a chip over requests of a chip; the least has advantage 1; a strong chip is ahead
     in both and has the advantage in one of them only.
     """
-    rows = {(r.workload, r.pool): r for r in advantage.worths(explainer.plan, explainer.problem)}
+    rows = {
+        (r.workload, r.pool): r for r in advantage.worths(explainer.plan, explainer.problem, explainer.priced.speeds)
+    }
     chat = {pool: rows["chat", pool] for pool in ("h800", "l20")}
     for pool, r in chat.items():
         assert r.gives_up == pytest.approx(rows["next", pool].rate / r.rate)
@@ -49,6 +51,44 @@ def test_the_cost_of_an_option_is_what_forcing_it_costs(explainer: Explainer) ->
         assert held.objective.value is not None
         assert plan.objective.bound is not None
         assert held.objective.value <= plan.objective.bound - option.loses + 0.01 * plan.objective.bound
+
+
+def test_every_figure_has_its_interval_and_basis(explainer: Explainer) -> None:
+    """Of what chips do and give up, what else would cost, what binds, and what rules of thumb lose; each lies in its
+    own, and what is told of speeds is what the cost model says of them.
+    """
+    why, faster = explainer.all(), explainer.priced.speeds.faster
+    shown = [(w, ("rate", "ahead", "gives_up", "advantage")) for w in why.worths if w.rate]
+    shown += [(o, ("chips", "loses", "loses_chips", "tokens_per_s", "ttft_s", "tpot_s")) for o in why.options]
+    shown += [(b, ("price",)) for b in why.binds]
+    shown += [(r, ("value", "loses", "alone", "loses_alone")) for r in why.rules]
+    told = 0
+    for row, names in shown:
+        for name in names:
+            if (value := getattr(row, name)) is not None and name in row.interval:
+                low, high = row.interval[name]
+                assert low - 1e-9 <= value <= high + 1e-9
+                told += high > low
+        assert row.basis in ("measured", "modelled", "guessed") or not row.interval or row.interval["price"] == (0, 0)
+    assert told > 20
+    for w in why.worths:
+        if w.rate:
+            assert w.interval["rate"][1] == pytest.approx(w.rate * faster((w.pool, w.kind == "train")), rel=0.2)
+    assert all("loses" in r.interval for r in why.rules if r.loses is not None)
+
+
+def test_what_a_rule_loses_with_faster_chips(explainer: Explainer) -> None:
+    """What is said of a rule with every speed in the middle is what it reaches when it is followed there."""
+    speeds, problem = explainer.priced.speeds, explainer.problem
+    made, marginal = rules.moving(rules.RULES[0], explainer.priced.scenario, problem, speeds)
+    assert made.objective.value is not None
+    assert marginal.reached is not None
+    middle = {(p, trains): speeds.middle((p, trains)) for p in problem.units for trains in (False, True)}
+    anew = rules.follow(rules.RULES[0], explainer.priced.scenario, faster(problem, middle))
+    assert anew.objective.value is not None
+    assert marginal.reached.middle is not None
+    grows = anew.objective.value / made.objective.value
+    assert marginal.reached.middle / marginal.reached.value == pytest.approx(grows, rel=0.05)
 
 
 def test_it_says_what_is_so(explainer: Explainer) -> None:

@@ -48,10 +48,11 @@ def found(path: Path, what: str | None, *, rules: bool) -> Explanation:
 
 def print_why(why: Explanation) -> None:
     """Plain words first, then tables."""
-    from eke.plan.show_why import tables
+    from eke.plan.show_why import SURE, tables
 
     page.print(f"[bold]{why.scenario}{f': {why.what}' if why.what else ''}[/]")
     page.print(bullets(why.says))
     for title, rows in tables(why):
         page.print()
         page.print(rows_table(rows, title))
+    page.print(f"[dim]- {SURE}[/]", soft_wrap=True)

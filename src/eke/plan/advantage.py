@@ -7,11 +7,12 @@ plan and no solver.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from eke.cost import Basis
+from eke.plan.interval import Estimate, Span, Speeds
 from eke.plan.plan import Plan
 from eke.plan.program import Problem
 from eke.plan.recipes import Kind, Recipe
@@ -29,6 +30,8 @@ class Worth:
         is there to compare with.
         advantage: least `gives_up` of any pool, beside this one's: 1 for the pool that gives up least.
         chips: mean chips that the plan uses so.
+        basis: of the least known speed these rest on. rests_on: share of what speeds move in `gives_up`, or `rate`, by
+            basis. interval: of `rate`, `ahead`, `gives_up` and `advantage`, 80% by the cost model.
     """
 
     pool: str
@@ -40,6 +43,9 @@ class Worth:
     gives_up: float | None
     advantage: float | None
     chips: float
+    basis: Basis | None
+    rests_on: Mapping[str, float]
+    interval: Mapping[str, Span]
 
 
 def base(problem: Problem) -> str:
@@ -67,31 +73,48 @@ def per_chip(problem: Problem, recipe: Recipe | None) -> float:
     return recipe.rate / recipe.units * problem.per_chip[recipe.pool] if recipe else 0.0
 
 
-def worths(plan: Plan, problem: Problem) -> list[Worth]:
+def worths(plan: Plan, problem: Problem, speeds: Speeds) -> list[Worth]:
     """A row for each workload and pool."""
     used = {(p.workload, p.pool): 0.0 for p in plan.placements}
     for p in plan.placements:
         used[p.workload, p.pool] += p.chips / plan.slots
     chip = {p.name: p.chip for p in plan.pools}
-    pools, other = list(problem.units), base(problem)
+    other = base(problem)
     # The same model everywhere: the demanded one, where it runs at all.
-    instead = np.array([per_chip(problem, best(problem, p, other, _asked(problem, other))) for p in pools])
+    instead = _rates(problem, other)
     rows = []
     for w in problem.workloads:
-        rate = np.array([per_chip(problem, best(problem, p, w.name, _asked(problem, w.name))) for p in pools])
-        gives_up = np.divide(instead, rate, out=np.full(len(pools), np.inf), where=rate > 0)
-        least = gives_up.min() if w.name != other else 1.0
-        for i, pool in enumerate(pools):
-            compared = w.name != other and bool(rate[i] > 0)
+        rate = _rates(problem, w.name)
+        most = max(rate.values(), key=lambda e: e.value)
+        compared = {p: instead[p] / e for p, e in rate.items() if e.value > 0 and w.name != other}
+        least = min(compared.values(), key=lambda e: e.value, default=Estimate(0.0))
+        for pool, e in rate.items():
+            numbers = {"rate": e, "ahead": e / most} if e.value else {}
+            if pool in compared:
+                given_up = compared[pool]
+                numbers |= {"gives_up": given_up}
+                numbers |= {"advantage": least / given_up} if given_up.value else {}
+            sure = speeds.sure(numbers)
+            value = {name: n.value for name, n in numbers.items()}
+            rests_on = speeds.rests_on(numbers.get("gives_up", e))
             rows.append(
                 Worth(
-                    pool, chip[pool], w.name, w.kind, float(rate[i]), float(rate[i] / rate.max()) if rate[i] else 0.0,
-                    float(gives_up[i]) if compared else None,
-                    float(least / gives_up[i] if gives_up[i] > 0 else 1.0) if compared else None,
-                    used.get((w.name, pool), 0.0),
+                    pool, chip[pool], w.name, w.kind, e.value, value.get("ahead", 0.0), value.get("gives_up"),
+                    value.get("advantage", 1.0) if pool in compared else None, used.get((w.name, pool), 0.0),
+                    sure.basis, rests_on, sure.interval,
                 )
             )  # fmt: skip
     return rows
+
+
+def _rates(problem: Problem, workload: str) -> dict[str, Estimate]:
+    """What a chip of each pool gives in its best recipe."""
+    found = {}
+    for pool in problem.units:
+        recipe = best(problem, pool, workload, _asked(problem, workload))
+        rate = per_chip(problem, recipe)
+        found[pool] = Estimate(rate, {(pool, recipe.kind == "train"): rate}, recipe.basis) if recipe else Estimate(0.0)
+    return found
 
 
 def _asked(problem: Problem, workload: str) -> frozenset[str] | None:

@@ -6,18 +6,22 @@ is not in the plan would cost the objective. `rules` adds what rules of thumb wo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import copysign
 from typing import Any
 
 from eke import units
+from eke.cost import Basis
 from eke.errors import UnknownName
 from eke.plan import advantage, rules
 from eke.plan.advantage import Worth
+from eke.plan.interval import Estimate, Span, based, percent, told
+from eke.plan.marginal import Marginal
 from eke.plan.options import Option, Priced
 from eke.plan.plan import Kept, Placement, Plan
 from eke.plan.scenario import LESS, Batch, Serve, Train, Workload
-from eke.plan.show import amount
+from eke.plan.show import amount, counted
 
 FORMAT = "eke.explain/1"
 TIGHT = 0.93
@@ -30,18 +34,27 @@ NEAR = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Binds:
-    """What keeps a plan from being better: a pool that is full, a promise that is tight."""
+    """What keeps a plan from being better: a full pool, a tight promise; with the price it has in the plan."""
 
     what: str
     kind: str
     how: str
     price: float
     unit: str
+    basis: str | None
+    rests_on: Mapping[str, float]
+    interval: Mapping[str, Span]
 
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """What a rule of thumb gives. `alone`: with each job in one pool, as is usual. `loses`: of the plan's objective."""
+    """What a rule of thumb gives.
+
+    Attributes:
+        loses: of the plan's objective. alone, loses_alone: with each job in one pool, as is usual.
+        basis: of the least known speed these rest on. rests_on: share of what speeds move in `loses`, by basis.
+        interval: of each, 80% by the cost model, the plan and the rule's made anew at other speeds.
+    """
 
     rule: str
     says: str
@@ -50,6 +63,9 @@ class Ruled:
     alone: float | None
     loses_alone: float | None
     unmet: tuple[str, ...]
+    basis: Basis | None
+    rests_on: Mapping[str, float]
+    interval: Mapping[str, Span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +123,7 @@ class Explainer:
         raise UnknownName("workload or pool of this plan", what, [*workloads, *pools])
 
     def _explanation(self, what: str, says: list[str], options: list[Option], beside: tuple[Ruled, ...]) -> Explanation:
-        rows = advantage.worths(self.plan, self.problem)
+        rows = self._worths()
         shown = tuple(r for r in rows if what in ("", r.workload, r.pool))
         binds = tuple(b for b in self.binds() if what in ("", b.what))
         return Explanation(
@@ -115,6 +131,9 @@ class Explainer:
             advantage.base(self.problem), self.plan.objective.unit,
             self.plan.objective.value,
         )  # fmt: skip
+
+    def _worths(self) -> list[Worth]:
+        return advantage.worths(self.plan, self.problem, self.priced.speeds)
 
     # What binds
 
@@ -130,10 +149,13 @@ class Explainer:
                     if full
                     else f"{used:,.4g} of {room:,.4g} chips at its fullest; only the relaxation uses the rest"
                 )
-                found.append(Binds(p.name, "pool", how, p.price, p.price_unit))
+                known = (p.basis, p.rests_on, {"price": p.interval["price"]} if p.interval else {})
+                found.append(Binds(p.name, "pool", how, p.price, p.price_unit, *known))
         for w, kept in zip(self.problem.workloads, self.plan.workloads, strict=True):
             if how := self._tight(w, kept):
-                found.append(Binds(w.name, w.kind, how, kept.price_per_million_tokens, kept.price_unit))
+                span = kept.interval.get("price_per_million_tokens")
+                known = (kept.basis, kept.rests_on, {"price": span} if span else {})
+                found.append(Binds(w.name, w.kind, how, kept.price_per_million_tokens, kept.price_unit, *known))
         return found
 
     def _tight(self, w: Workload, kept: Kept) -> str:
@@ -154,20 +176,27 @@ class Explainer:
 
     def rules(self) -> list[Ruled]:
         """What rules of thumb give, the best first; each also with every job in one pool."""
-        plan, found = self.plan, []
-        sign = -1.0 if plan.objective.name in LESS else 1.0
-
-        def loses(other: Plan) -> float | None:
-            mine, theirs = plan.objective.value, other.objective.value
-            if not other.feasible or mine is None or theirs is None or not mine:
-                return None
-            return sign * (mine - theirs) / abs(mine)
-
+        plan, found, speeds = self.plan, [], self.priced.speeds
+        mine, sign = _reached(plan, self.priced.marginal), self.priced.goal.sign
         for rule in rules.RULES:
-            both = [rules.follow(rule, self.priced.scenario, self.problem, across=across) for across in (True, False)]
-            unmet = tuple(w.name for w in both[0].workloads if not w.met)
-            value, alone = (p.objective.value if p.feasible else None for p in both)
-            found.append(Ruled(rule.name, rule.says, value, loses(both[0]), alone, loses(both[1]), unmet))
+            both = [
+                rules.moving(rule, self.priced.scenario, self.problem, speeds, across=across)
+                for across in (True, False)
+            ]
+            gives = [_reached(*made) if made[0].feasible else None for made in both]
+            loses = [(mine - e) / mine * copysign(sign, mine.value) if e and mine.value else None for e in gives]
+            unmet = tuple(w.name for w in both[0][0].workloads if not w.met)
+            names = ("value", "alone", "loses", "loses_alone")
+            numbers = dict(zip(names, (*gives, *loses), strict=True))
+            sure = speeds.sure(numbers)
+            value = {name: None if e is None else e.value for name, e in numbers.items()}
+            rests_on = speeds.rests_on(*(e for e in loses if e))
+            found.append(
+                Ruled(
+                    rule.name, rule.says, value["value"], value["loses"], value["alone"], value["loses_alone"], unmet,
+                    sure.basis, rests_on, sure.interval,
+                )
+            )  # fmt: skip
         return sorted(found, key=lambda r: (r.loses is None, r.loses or 0.0))
 
     # In words
@@ -178,13 +207,15 @@ class Explainer:
         dear = sorted((p for p in plan.pools if p.price > 0), key=lambda p: -p.price)
         if dear and plan.objective.name not in LESS:
             first, rest = dear[0], [p for p in dear[1:] if p.price > NOTABLE * dear[0].price]
-            beside = ", ".join(f"{p.name} {units.show_fraction(p.price / first.price)}" for p in rest)
+            beside = ", ".join(f"{p.name} {self._beside(p.name, first.name)}" for p in rest)
+            adds = amount(first.price, plan.objective.unit, 3, first.interval.get("price"))
+            known = based(first.basis, first.rests_on)
             lines.append(
-                f"One more {first.chip} in {first.name} would add {amount(first.price, plan.objective.unit, 3)}"
+                f"One more {first.chip} in {first.name} would add {adds}{f' ({known})' if known else ''}"
                 + (f"; of that, one more in {beside}" if beside else "; a chip of any other pool next to nothing")
                 + "."
             )
-        rows = advantage.worths(plan, self.problem)
+        rows = self._worths()
         idle = {p.name for p in plan.pools if self._has_no_better_work(p.name)}
         for name in (w.name for w in self.problem.workloads if isinstance(w, Serve)):
             able = sorted(
@@ -193,6 +224,14 @@ class Explainer:
             if any(r.chips for r in able) and len(able) > 1:
                 lines.append(f"{name} {_place(able, idle, advantage.base(self.problem))}.")
         return [*lines, *plan.notes]
+
+    def _beside(self, pool: str, other: str) -> str:
+        """A pool's price beside another's, in per cent."""
+        part = self.priced.marginal.pool(pool), self.priced.marginal.pool(other)
+        if not part[1].value:
+            return units.show_fraction(0.0)
+        ratio = part[0] / part[1]
+        return percent(ratio.value, self.priced.speeds.interval(ratio))
 
     def _of_workload(self, w: Workload, options: list[Option]) -> list[str]:
         kept = next(k for k in self.plan.workloads if k.name == w.name)
@@ -203,15 +242,15 @@ class Explainer:
             lines.append(f"At its fullest it stands on {stands} chips.")
         else:
             lines.append("The plan gives it no chips.")
-        rows = [r for r in advantage.worths(self.plan, self.problem) if r.workload == w.name and r.rate > 0]
+        rows = [r for r in self._worths() if r.workload == w.name and r.rate > 0]
         base = advantage.base(self.problem)
         if w.name == base or not isinstance(w, Serve | Batch):
             ranked = sorted(rows, key=lambda r: -r.rate)
-            says = ", ".join(f"{r.pool} {units.show_count(r.rate)}" for r in ranked)
+            says = ", ".join(f"{r.pool} {counted(r.rate, r.interval['rate'])}" for r in ranked)
             lines.append(f"A chip gives, in {'tokens/s' if isinstance(w, Train) else 'requests/s'}: {says}.")
         else:
             ranked = sorted((r for r in rows if r.gives_up is not None), key=lambda r: r.gives_up or 0.0)
-            says = ", ".join(f"{r.pool} {units.show_count(r.gives_up or 0.0)}" for r in ranked)
+            says = ", ".join(f"{r.pool} {counted(r.gives_up or 0.0, r.interval['gives_up'])}" for r in ranked)
             unit = (
                 "tokens/s" if base in {t.name for t in self.problem.workloads if isinstance(t, Train)} else "requests/s"
             )
@@ -257,7 +296,8 @@ class Explainer:
         free = [o for o in options if not o.planned and not o.why_not]
         if isinstance(w, Train):
             return [
-                f"In {o.pool} alone it would train at {units.show_count(o.tokens_per_s or 0.0)} tokens/s "
+                f"In {o.pool} alone it would train at {counted(o.tokens_per_s or 0.0, o.interval['tokens_per_s'])} "
+                f"tokens/s "
                 f"on {o.chips:,.4g} chips."
                 for o in options[:1]
                 if o.tokens_per_s and len({p.pool for p in self.priced.placed(w.name)}) > 1
@@ -267,17 +307,19 @@ class Explainer:
         o = free[0]
         cost = self._cost(o)
         return [f"The runner-up is {o.pool} with {o.model} in {o.variant} ({o.recipe}): all of it there would take "
-                f"{o.chips:,.4g} chips and cost {cost}."]  # fmt: skip
+                f"{told(o.chips, o.interval['chips'])} chips and cost {cost}."]  # fmt: skip
 
     def _cost(self, o: Option) -> str:
         """What an option loses, in words."""
         value, scale = o.loses or 0.0, abs(self.plan.objective.value or 0.0)
         if value > 1e-5 * scale:
-            chips = f", what {o.loses_chips:,.2g} chips of {self._dearest()} give" if o.loses_chips else ""
-            return f"{amount(value, self.plan.objective.unit, 3)} ({units.show_fraction(value / scale)}{chips})"
-        strong = value / self.priced.goal.tie if self.priced.goal.tie else 0.0
-        if strong >= 0.05:
-            return f"nothing of the objective, but chips worth {strong:,.3g} of the strongest"
+            many = told(o.loses_chips or 0.0, o.interval.get("loses_chips"), 2)
+            chips = f", what {many} chips of {self._dearest()} give" if o.loses_chips else ""
+            known = based(o.basis, o.rests_on)
+            lost = amount(value, self.plan.objective.unit, 3, o.interval["loses"])
+            return f"{lost}: {units.show_fraction(value / scale)} of all{chips} ({known})"
+        if o.spares >= 0.05:
+            return f"nothing of the objective, but chips worth {o.spares:,.3g} of the strongest"
         return "nothing: it is as good"
 
     def _dearest(self) -> str:
@@ -297,7 +339,8 @@ class Explainer:
             lines.append(f"It does {says}.")
         else:
             lines.append("It does nothing in this plan.")
-        more = f"one more chip would be worth {amount(p.price, p.price_unit.removesuffix(' per chip'))}"
+        price = amount(p.price, p.price_unit.removesuffix(" per chip"), 3, p.interval.get("price"))
+        more = f"one more chip would be worth {price} ({based(p.basis, p.rests_on)})"
         idle = room - max(p.used_chips, default=0.0)
         lines.append(
             f"{more[0].upper()}{more[1:]}."
@@ -312,7 +355,8 @@ class Explainer:
                 lines.append(f"Not {w.name}: {mine.why_not}.")
             elif mine.loses is not None:
                 lines.append(
-                    f"Not {w.name}: all of it here would take {mine.chips:,.4g} chips and cost {self._cost(mine)}."
+                    f"Not {w.name}: all of it here would take {told(mine.chips, mine.interval['chips'])} chips and "
+                    f"cost {self._cost(mine)}."
                 )
         return lines
 
@@ -346,17 +390,34 @@ def _place(able: Sequence[Worth], idle: Collection[str], base: str) -> str:
     """Where a workload mostly stands, and why there; `able` by what they give up."""
     main, least = max(able, key=lambda r: r.chips), able[0]
     where = f"stands mostly on {main.pool}"
-    times = (main.gives_up or 0.0) / least.gives_up if least.gives_up else 1.0
     if main is least:
         last = able[-1]
         return f"{where}, which gives up least of {base} for it; {last.pool} would give up " + (
-            f"{(last.gives_up or 0.0) / least.gives_up:,.2g} times as much" if least.gives_up else "some"
+            f"{times(last)} times as much" if least.gives_up else "some"
         )
     if main.pool in idle:
         return (
             f"{where}, whose chips have no training to do in this plan, although {least.pool} gives up less of {base}"
         )
-    return f"{where}, which gives up {times:,.2g} times what {least.pool} would of {base}, but fits in beside the gangs"
+    return (
+        f"{where}, which gives up {times(main)} times what {least.pool} would of {base}, but fits in beside the gangs"
+    )
+
+
+def times(of: Worth) -> str:
+    """What a chip gives up beside the one that gives up least, and where that lies."""
+    if not of.advantage:
+        return "1"
+    low, high = of.interval.get("advantage", (of.advantage, of.advantage))
+    return told(1 / of.advantage, (1 / high, 1 / low if low > 0 else 1 / of.advantage), 2)
+
+
+def _reached(made: Plan, marginal: Marginal) -> Estimate:
+    """A plan's objective, moving with speeds as its relaxation does."""
+    value = made.objective.value or 0.0
+    if marginal.reached is None or not marginal.reached.value:
+        return Estimate(value)
+    return marginal.reached * (value / marginal.reached.value)
 
 
 def _ruled_words(beside: Sequence[Ruled]) -> list[str]:
@@ -365,7 +426,8 @@ def _ruled_words(beside: Sequence[Ruled]) -> list[str]:
         return ["No rule of thumb keeps all promises."] if beside else []
     first = kept[0]
     assert first.loses is not None
-    line = f'The best rule of thumb here, "{first.rule}", loses {max(first.loses, 0.0):.1%} of the objective'
+    lost = percent(max(first.loses, 0.0), first.interval["loses"])
+    line = f'The best rule of thumb here, "{first.rule}", loses {lost} of the objective'
     if first.loses_alone is not None and first.loses_alone > first.loses + 5e-4:
-        line += f"; with each job in one pool, as is usual, {first.loses_alone:.1%}"
-    return [line + "."]
+        line += f"; with each job in one pool, as is usual, {percent(first.loses_alone, first.interval['loses_alone'])}"
+    return [f"{line} ({based(first.basis, first.rests_on)})."]

@@ -201,6 +201,12 @@ def across(span: Span, digits: int = 3) -> str:
     return low if low == high else f"{low} to {high}" if low.startswith("-") else f"{low}–{high}"
 
 
+def percent(value: float, span: Span | None) -> str:
+    """A share with its interval: `2.2% (1.8% to 2.9%)`."""
+    ends = [] if span is None else list(dict.fromkeys(f"{end:.1%}" for end in span))
+    return f"{value:.1%}" if len(ends) < 2 else f"{value:.1%} ({' to '.join(ends)})"
+
+
 def brief(value: float, digits: int = 3) -> str:
     """So many digits, or all before the point: `0.0123`, `1,234`; what is next to nothing is 0."""
     if abs(value) < NOTHING:

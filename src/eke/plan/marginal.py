@@ -44,10 +44,23 @@ class Marginal:
         combined: what columns lack of what was maximised, what tells equal plans apart included [columns].
     """
 
-    def __init__(self, built: Program, aim: Aim, speeds: Speeds) -> None:
-        """Solve it, all promises kept."""
+    def __init__(
+        self, built: Program, aim: Aim, speeds: Speeds, bounds: solve.Bounds | None = None,
+        given: IntArray | None = None,
+    ) -> None:  # fmt: skip
+        """Solve it.
+
+        Args:
+            built: the program.
+            aim: what is maximised.
+            speeds: how far they may lie from what is planned.
+            bounds: of columns; default: all promises kept, gangs of all sizes.
+            given: columns that the bounds hold to what somebody else chose, who takes fewer where they are faster,
+                if that is enough.
+        """
         self._built, self.reached = built, None
-        bounds = built.promised(aim.promises, larger=True)
+        bounds = bounds or built.promised(aim.promises, larger=True)
+        given = np.zeros(0, dtype=np.int64) if given is None else given
         asked = solve.Relaxation(built, aim.combined)
         found = asked.under(bounds)
         self.combined = found.reduced
@@ -56,11 +69,13 @@ class Marginal:
         self._slopes = Slopes(built, built)
         recipes = built.problem.recipes
         self._bases: dict[Speed, Basis] = {(r.pool, r.kind == "train"): r.basis for r in recipes}
-        self._now = _Point(self._slopes, built, aim.primary, asked, found)
+        self._now = _Point(self._slopes, built, aim.primary, asked, found, given)
         times = np.array([speeds.middle(speed) for speed in self._slopes.speeds])
         rows, primary = self._slopes.faster(times, aim.primary)
         there = solve.Relaxation(rows, aim.combined - aim.primary + primary, asked)
-        self._middle = _Point(self._slopes, rows, primary, there, there.under(bounds))
+        least = bounds[0].copy()
+        least[given] /= times[self._slopes.of[given]]
+        self._middle = _Point(self._slopes, rows, primary, there, there.under((least, bounds[1])), given)
         used = built.runs.recipe[found.x[built.runs.at] > USED]
         basis = weakest(*(recipes[i].basis for i in np.unique(used).tolist()))
         self.reached = self._estimate(self._now.reached(), self._middle.reached(), basis)
@@ -108,16 +123,18 @@ class _Point:
     """A solution of the relaxation at some speeds; numbers with their slopes there [speeds]."""
 
     def __init__(
-        self, slopes: Slopes, rows: solve.Rows, primary: FloatArray, asked: solve.Relaxation, found: solve.Relaxed
-    ) -> None:
+        self, slopes: Slopes, rows: solve.Rows, primary: FloatArray, asked: solve.Relaxation, found: solve.Relaxed,
+        given: IntArray,
+    ) -> None:  # fmt: skip
         self._rows, self._primary, self._x = rows, primary, found.x
         self._prices = asked.prices(primary)
         self._lacks = lacking(rows, primary, self._prices)
         self._moved = slopes.moved(self._prices, primary, rows.entries)
         self._prices_moved = np.array([asked.prices(r) for r in self._moved])  # [speeds, rows]
+        self._fewer = np.bincount(slopes.of[given], -(self._lacks * found.x)[given], len(slopes.speeds))
 
     def reached(self) -> tuple[float, FloatArray]:
-        return float(self._primary @ self._x), self._moved @ self._x
+        return float(self._primary @ self._x), self._moved @ self._x + self._fewer
 
     def lacks(self, columns: IntArray, times: FloatArray) -> tuple[float, FloatArray]:
         weight = np.zeros(len(self._lacks))

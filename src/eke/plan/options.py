@@ -7,14 +7,17 @@ workload's replicas in one pool are priced by it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from eke import units
-from eke.cost import FloatArray
+from eke.cost import Basis, FloatArray, IntArray
 from eke.errors import InputError
-from eke.plan import planner, program, serving, solve
+from eke.plan import planner, program, serving
+from eke.plan.interval import Estimate, Span, Speeds
+from eke.plan.marginal import Marginal
 from eke.plan.plan import Placement, Plan
 from eke.plan.reading import parse
 from eke.plan.recipes import Recipe, sites
@@ -30,7 +33,10 @@ class Option:
         loses: of the objective, at the margin, when all of the work is done so; None where it has no price.
         loses_chips: the same counted in chips of the pool with the highest price; None where no pool has one.
         planned: chips that the plan gives it at its fullest slot.
+        spares: nothing of the objective is lost, but chips worth so many of the strongest.
         why_not: why there is no recipe at all; else empty.
+        basis: of the least known speed these rest on. rests_on: share of what speeds move in `loses`, or what it gives,
+            by basis. interval: of each number, 80% by the cost model.
     """
 
     workload: str
@@ -46,6 +52,10 @@ class Option:
     tpot_s: float | None = None
     tokens_per_s: float | None = None
     why_not: str = ""
+    spares: float = 0.0
+    basis: Basis | None = None
+    rests_on: Mapping[str, float] = field(default_factory=dict)
+    interval: Mapping[str, Span] = field(default_factory=dict)
 
 
 class Priced:
@@ -69,8 +79,8 @@ class Priced:
         holding = replace(self.problem, recipes=tuple(r for r in self.problem.recipes if r.holds))
         self._built = program.build(holding)
         self.goal = planner.aim(self._built)
-        bounds = self._built.promised(self.goal.promises, larger=True)
-        self._relaxed = solve.relax(self._built, self.goal.combined, bounds)
+        self.speeds = Speeds.of(self.scenario)
+        self.marginal = Marginal(self._built, self.goal, self.speeds)
 
     def placed(self, workload: str) -> list[Placement]:
         """Where the plan has a workload."""
@@ -86,56 +96,88 @@ class Priced:
                 for r in self._built.problem.recipes
                 if (r.workload, r.pool, r.part) == (w.name, pool, "") and r.units <= room
             ]
-            priced = [self._option(w, r) for r in mine]
-            if priced:
-                found.append(min(priced, key=lambda o: (o.loses if o.loses is not None else 0.0, _worst(w, o))))
+            if mine:
+                found.append(self._option(w, min(mine, key=lambda r: self._rank(w, r))))
             else:
                 found.append(Option(w.name, pool, 0.0, None, None, 0.0, why_not=self._why_not(w, pool)))
         if isinstance(w, Train):
             return sorted(found, key=lambda o: -(o.tokens_per_s or 0.0))
-        return sorted(found, key=lambda o: (bool(o.why_not), o.loses if o.loses is not None else 0.0, o.chips))
+        return sorted(found, key=lambda o: (bool(o.why_not), o.loses or 0.0, o.spares, o.chips))
+
+    def _rank(self, w: Workload, r: Recipe) -> tuple[float, float]:
+        """What doing all of a workload by `r` costs of what was maximised; then chips, or what it trains."""
+        if isinstance(w, Train):
+            return 0.0, -r.rate
+        columns, replicas, peak = self._needed(w, r)
+        return self._costs(columns, replicas) + self._costs(*self._answers(w, r)), peak * r.units
 
     def _option(self, w: Workload, r: Recipe) -> Option:
-        per_chip = self.problem.per_chip[r.pool]
+        per_chip, speed = self.problem.per_chip[r.pool], (r.pool, r.kind == "train")
         planned = [0.0] * self.plan.slots
         for p in self.placed(w.name):
             if p.pool == r.pool:
                 planned[p.slot] += p.chips
+        there = self.speeds.middle(speed)
+        faster = Estimate(1.0, {speed: there}, r.basis, there)
         if isinstance(w, Train):
+            sure = self.speeds.sure({"tokens_per_s": faster * r.rate})
             return Option(
                 w.name, r.pool, r.units / per_chip, None, None, max(planned), r.model, r.variant, _written(r),
-                tokens_per_s=r.rate,
+                tokens_per_s=r.rate, basis=sure.basis, rests_on=sure.rests_on, interval=sure.interval,
             )  # fmt: skip
-        loses, peak = self._loses(w, r)
-        chips = np.ceil(peak - 1e-9) * r.units / per_chip
-        dearest = max((p.price for p in self.plan.pools), default=0.0)
-        in_chips = None if loses is None or dearest <= 0 else loses / dearest
+        columns, replicas, peak = self._needed(w, r)
+        answers, shares = self._answers(w, r)
+        chips = float(np.ceil(peak - 1e-9) * r.units / per_chip)
+        numbers: dict[str, Estimate] = {"chips": Estimate(chips, {}, r.basis, chips) / faster}
+        numbers |= {name: Estimate(s) / faster for name, s in (("ttft_s", r.ttft_s), ("tpot_s", r.tpot_s)) if s}
+        spares, rests_on = 0.0, self.speeds.rests_on(numbers["chips"])
+        if self.marginal.reached is not None:
+            marginal = self.marginal
+            loses = marginal.lacks(columns, -replicas) / faster + marginal.lacks(answers, -shares)
+            numbers["loses"] = loses
+            dearest = max((marginal.pool(p.name) for p in self.plan.pools), key=lambda e: e.value)
+            if dearest.value > 0:
+                numbers["loses_chips"] = loses / dearest
+            combined = self._costs(columns, replicas) + self._costs(answers, shares)
+            spares = max(0.0, combined - loses.value) / self.goal.tie if self.goal.tie else 0.0
+            rests_on = self.speeds.rests_on(loses) if loses.slope else rests_on
+        sure = self.speeds.sure(numbers)
+        value = {name: e.value for name, e in numbers.items()}
         return Option(
-            w.name, r.pool, float(chips), loses, in_chips, max(planned), r.model, r.variant, _written(r),
-            r.ttft_s or None, r.tpot_s or None,
+            w.name, r.pool, chips, value.get("loses"), value.get("loses_chips"), max(planned), r.model, r.variant,
+            _written(r), r.ttft_s or None, r.tpot_s or None, spares=spares, basis=sure.basis, rests_on=rests_on,
+            interval=sure.interval,
         )  # fmt: skip
 
-    def _loses(self, w: Serve | Batch, r: Recipe) -> tuple[float | None, float]:
-        """What doing all of the work by recipe `r` costs the objective at the margin, and the replicas it takes."""
+    def _needed(self, w: Serve | Batch, r: Recipe) -> tuple[IntArray, FloatArray, float]:
+        """Columns of recipe `r`, replicas of each that do all of the work, and the most of them at once; a pile is
+        worked off where that costs least.
+        """
         built, runs = self._built, self._built.runs
-        i = built.problem.recipes.index(r)
-        columns = np.flatnonzero(runs.recipe == i)
-        slot = runs.slot[columns]
-        priced = self._relaxed.value is not None
-        cost: FloatArray = (
-            np.maximum(-self._relaxed.reduced[runs.at[columns]], 0.0) if priced else np.zeros(len(columns))
-        )
+        columns = np.flatnonzero(runs.recipe == built.problem.recipes.index(r))
+        slot, at = runs.slot[columns], runs.at[columns]
         if isinstance(w, Batch):
             replicas = w.requests_per_s / r.rate
-            cheapest = float((cost / built.problem.weights[slot]).min())
-            return (cheapest * replicas if priced else None), replicas
+            weights = built.problem.weights[slot]
+            cost = -self.marginal.combined[at] / weights if self.marginal.reached else weights
+            cheapest = int(np.argmin(cost))
+            return at[[cheapest]], np.array([replicas / weights[cheapest]]), replicas
         demand = built.problem.demand[w.name][slot]
-        replicas_at = np.where(demand > 0, np.maximum(demand / r.rate, 1.0), 0.0)
-        lost = float(cost @ replicas_at)
-        if priced:
-            answers = built.answered[built.group(r, w)]
-            lost += float(np.maximum(-self._relaxed.reduced[answers], 0.0).sum())
-        return (lost if priced else None), float(replicas_at.max(initial=0.0))
+        needed = np.where(demand > 0, np.maximum(demand / r.rate, 1.0), 0.0)
+        return at, needed, float(needed.max(initial=0.0))
+
+    def _answers(self, w: Serve | Batch, r: Recipe) -> tuple[IntArray, FloatArray]:
+        """Columns of what recipe `r` answers, and the whole of each."""
+        if isinstance(w, Batch):
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        columns = self._built.answered[self._built.group(r, w)]
+        return columns, np.ones(len(columns))
+
+    def _costs(self, columns: IntArray, times: FloatArray) -> float:
+        """What so many of these columns cost of what was maximised, what tells equal plans apart included."""
+        if self.marginal.reached is None:
+            return 0.0
+        return float(np.maximum(-self.marginal.combined[columns], 0.0) @ times)
 
     def _why_not(self, w: Workload, pool: str) -> str:
         if w.pools is not None and pool not in w.pools:
@@ -155,10 +197,6 @@ class Priced:
 def _written(r: Recipe) -> str:
     ways = " ".join(f"{k}{v}" for k, v in (("tp", r.tp), ("pp", r.pp), ("ep", r.ep), ("dp", r.dp)) if v > 1) or "tp1"
     return f"{r.engine} {ways}" + (f", batch {r.max_batch}" if r.max_batch else "")
-
-
-def _worst(w: Workload, o: Option) -> float:
-    return -(o.tokens_per_s or 0.0) if isinstance(w, Train) else o.chips
 
 
 def reached(ttft_s: float, tpot_s: float) -> str:

@@ -15,6 +15,8 @@ import numpy as np
 
 from eke.cost import FloatArray, IntArray
 from eke.plan import assemble, branches, planner, program, solve, starts
+from eke.plan.interval import Speeds
+from eke.plan.marginal import Marginal
 from eke.plan.plan import Plan
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe
@@ -60,6 +62,8 @@ class Desk:
         ]
 
 
+Moving = tuple[Plan, Marginal]
+"""A plan, and how it moves with speeds."""
 Order = Callable[[Serve | Batch], Sequence[str]]
 """Pools in the order a rule fills them for a workload."""
 
@@ -85,6 +89,21 @@ def follow(rule: Rule, scenario: Scenario, problem: Problem | None = None, *, ac
     if problem is None:
         scenario = planner.ready(scenario)
         problem = planner.pose(scenario)
+    return _followed(rule, scenario, problem, across=across)[0]
+
+
+def moving(rule: Rule, scenario: Scenario, problem: Problem, speeds: Speeds, *, across: bool = True) -> Moving:
+    """The same, and how it moves with speeds: the rule takes fewer replicas where they are faster."""
+    made, built, goal, x = _followed(rule, scenario, problem, across=across)
+    served = built.runs.at[~built.runs.gang]
+    lower, upper = (bound.copy() for bound in built.promised(goal.promises, larger=True))
+    lower[served] = upper[served] = x[served]
+    return made, Marginal(built, goal, speeds, (lower, upper), served)
+
+
+def _followed(
+    rule: Rule, scenario: Scenario, problem: Problem, *, across: bool
+) -> tuple[Plan, Program, planner.Aim, FloatArray]:
     recipes = tuple(r for r in problem.recipes if r.holds and (across or not r.joint))
     problem = replace(problem, recipes=recipes)
     desk = Desk(problem, np.zeros((len(problem.recipes), len(problem.weights)), dtype=np.int64))
@@ -98,7 +117,8 @@ def follow(rule: Rule, scenario: Scenario, problem: Problem | None = None, *, ac
     outcome = solve.Outcome(x, 0.0, np.inf, solve.NOTHING)
     made = assemble.plan(scenario, built, goal, outcome, (), {"recipes": 0.0, "solve": 0.0, "total": 0.0})
     objective = replace(made.objective, bound=None, gap=None)
-    return replace(made, feasible=all(w.met for w in made.workloads), objective=objective, notes=())
+    made = replace(made, feasible=all(w.met for w in made.workloads), objective=objective, notes=())
+    return made, built, goal, x
 
 
 def _trained(built: Program, goal: planner.Aim, desk: Desk) -> FloatArray:

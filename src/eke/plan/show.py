@@ -228,8 +228,15 @@ def _result(w: Kept) -> str:
     return f"{_between(w, 'tokens_per_s', units.show_count)} tokens/s, done in {days}{mfu}"
 
 
+def counted(value: float, span: Span | None) -> str:
+    """A count and where it lies: `1.65M (1.65M to 2.3M)`."""
+    return _ranged(value, span, units.show_count)
+
+
 def _between(w: Kept, name: str, say: Callable[[float], str]) -> str:
-    """A figure of what is done and where it lies: `1.65M (1.65M to 2.3M)`."""
-    value, span = getattr(w, name) or 0.0, w.interval.get(name)
+    return _ranged(getattr(w, name) or 0.0, w.interval.get(name), say)
+
+
+def _ranged(value: float, span: Span | None, say: Callable[[float], str]) -> str:
     ends = dict.fromkeys(say(end) for end in span) if span else {}
     return say(value) if len(ends) < 2 else f"{say(value)} ({' to '.join(ends)})"

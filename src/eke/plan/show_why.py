@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eke import units
+from eke.plan import explain
 from eke.plan.advantage import Worth
-from eke.plan.explain import Explanation
+from eke.plan.explain import Explanation, Ruled
+from eke.plan.interval import Span, based, percent, told
 from eke.plan.options import Option
-from eke.plan.show import amount, number
+from eke.plan.show import amount, counted, number
+
+SURE = (
+    "In brackets: where a number lies in 80% of cases, the speed of each kind of chip varying by itself in the cost "
+    "model's interval, to first order; costs and losses with the plan, and the rule's, made anew at such speeds. The "
+    "number stands on the slow side of speeds. Basis: of the speeds that move a number, by their part in it."
+)
 
 NOTHING = 1e-6
 """Share of the objective that is called nothing."""
@@ -42,9 +49,10 @@ def advantages(why: Explanation) -> list[dict[str, Any]]:
         for w in sorted(mine, key=lambda w: times[w.pool]):
             rows.append(
                 {
-                    "workload": name, "pool": w.pool, "does": f"{number(w.rate)}/s",
-                    "gives up": number(w.gives_up or 0.0), "x least": f"{times[w.pool]:.1f}",
+                    "workload": name, "pool": w.pool, "does": f"{told(w.rate, w.interval['rate'])}/s",
+                    "gives up": told(w.gives_up or 0.0, w.interval["gives_up"]), "x least": explain.times(w),
                     "": bar(times[w.pool] / scale), "chips": number(w.chips) if w.chips else "",
+                    "basis": based(w.basis, w.rests_on),
                 }
             )  # fmt: skip
             name = ""
@@ -68,26 +76,35 @@ def options(why: Explanation) -> list[dict[str, Any]]:
     for o in shown:
         if o.why_not:
             rows.append(
-                {"workload": o.workload, "pool": o.pool, "in plan": "", "all": "", "costs": "", "by": o.why_not}
+                {
+                    "workload": o.workload,
+                    "pool": o.pool,
+                    "in plan": "",
+                    "all": "",
+                    "costs": "",
+                    "by": o.why_not,
+                    "basis": "",
+                }
             )
             continue
-        cost = "" if o.loses is None else _cost(o.loses, why)
+        cost = "" if o.loses is None else _cost(o.loses, o.interval["loses"], why)
         if trains and o.tokens_per_s:
-            cost = f"{units.show_count(o.tokens_per_s)} tokens/s"
+            cost = f"{counted(o.tokens_per_s, o.interval['tokens_per_s'])} tokens/s"
         rows.append(
             {
                 "workload": o.workload, "pool": o.pool, "in plan": number(o.planned) if o.planned else "",
-                "all": number(o.chips), "costs": cost, "by": f"{_form(o, why)}, {o.recipe}",
+                "all": told(o.chips, o.interval.get("chips")), "costs": cost, "by": f"{_form(o, why)}, {o.recipe}",
+                "basis": based(o.basis, o.rests_on),
             }
         )  # fmt: skip
     heads = {"all": "chips for all", "costs": "gives" if trains and why.what else "costs"}
     return [{heads.get(k, k): v for k, v in r.items()} for r in rows]
 
 
-def _cost(value: float, why: Explanation) -> str:
-    if value <= NOTHING * abs(why.value or 0.0):
+def _cost(value: float, span: Span, why: Explanation) -> str:
+    if max(value, *span) <= NOTHING * abs(why.value or 0.0):
         return "nothing"
-    return amount(value, why.unit.removesuffix(" of training"), 3)
+    return amount(value, why.unit.removesuffix(" of training"), 3, span)
 
 
 def _form(o: Option, why: Explanation) -> str:
@@ -98,20 +115,27 @@ def _form(o: Option, why: Explanation) -> str:
 
 def binds(why: Explanation) -> list[dict[str, Any]]:
     """A row for each pool that is full and each promise that is tight."""
-    return [{"what": b.what, "binds by": b.how, "price": f"{b.price:.3g}"} for b in why.binds]
+    return [
+        {"what": b.what, "binds by": b.how, "price": told(b.price, b.interval.get("price")),
+         "basis": based(b.basis, b.rests_on)}
+        for b in why.binds
+    ]  # fmt: skip
 
 
 def ruled(why: Explanation) -> list[dict[str, Any]]:
     """A row a rule of thumb: the objective it reaches and loses; then with each job in one pool."""
 
-    def lost(value: float | None, unmet: Sequence[str] = ()) -> str:
-        return f"{value:.1%}" if value is not None else f"not kept: {', '.join(unmet)}" if unmet else "not kept"
+    def lost(r: Ruled, name: str, unmet: Sequence[str] = ()) -> str:
+        if getattr(r, name) is None:
+            return f"not kept: {', '.join(unmet)}" if unmet else "not kept"
+        return percent(getattr(r, name), r.interval[name])
 
     unit = why.unit.removesuffix(" of training")
     return [
         {
-            "rule": r.rule, "gives": "" if r.value is None else amount(r.value, unit, 4),
-            "loses": lost(r.loses, r.unmet), "each job in one pool": lost(r.loses_alone), "it says": r.says,
+            "rule": r.rule, "gives": "" if r.value is None else amount(r.value, unit, 4, r.interval.get("value")),
+            "loses": lost(r, "loses", r.unmet), "each job in one pool": lost(r, "loses_alone"), "it says": r.says,
+            "basis": based(r.basis, r.rests_on),
         }
         for r in why.rules
     ]  # fmt: skip
@@ -119,5 +143,9 @@ def ruled(why: Explanation) -> list[dict[str, Any]]:
 
 def worth_rows(worths: Sequence[Worth]) -> list[dict[str, Any]]:
     """Comparative advantage as plain columns."""
-    names = ("workload", "kind", "pool", "chip", "rate", "ahead", "gives_up", "advantage", "chips")
-    return [{n: getattr(w, n) for n in names} for w in worths]
+    names = ("workload", "kind", "pool", "chip", "rate", "ahead", "gives_up", "advantage", "chips", "basis")
+    ends = [(n, i, f"{n}_{end}") for n in ("rate", "gives_up", "advantage") for i, end in enumerate(("low", "high"))]
+    return [
+        {n: getattr(w, n) for n in names} | {name: w.interval[n][i] if n in w.interval else None for n, i, name in ends}
+        for w in worths
+    ]
