@@ -118,6 +118,15 @@ def test_late_answers_agree_with_simulated_iterations(none: float, extra: float,
         assert said == pytest.approx(float(np.mean(took > tpot)), abs=0.05)
 
 
+def test_experts_are_cut_over_few_data_ranks() -> None:
+    """Two or four data ranks may each hold a slice of every expert; eight would hold slivers."""
+    ((site, _),) = sites([Pool("p", chips.chip("H100-SXM"), 2, scale_out=50e9)])
+    table = layouts.serving(models.architecture("Qwen3-30B-A3B"), site)
+    rows = set(zip(table.tp.tolist(), table.dp.tolist(), table.ep.tolist(), strict=True))
+    assert {(1, 2, 1), (1, 4, 1), (2, 2, 1), (1, 8, 8)} <= rows
+    assert not any(ep == 1 and dp > 1 and tp * dp > 4 for tp, dp, ep in rows)
+
+
 def test_seconds_are_those_of_all_operators() -> None:
     """The sum alone is what the operators add up to."""
     ((site, _),) = sites([Pool("p", chips.chip("H800-SXM"), 4, scale_out=50e9)])

@@ -17,6 +17,8 @@ from eke.plan.recipes import Site
 PIPELINES = (1, 2, 4, 8, 16)
 EXPERT_DATA = (1, 2, 4, 8, 16)
 """Data ranks of one replica of a mixture of experts."""
+SLIVERS = 4
+"""Ranks, data ranks among them, that one expert is cut over at most."""
 
 
 def tensor_degrees(architecture: Architecture, site: Site) -> list[int]:
@@ -44,8 +46,8 @@ def serving(architecture: Architecture, site: Site) -> Layouts:
         if (dp > 1 and pp > 1) or not _places(tp * pp * dp, site):
             continue
         whole = tp * dp if experts and experts % (tp * dp) == 0 else 1
-        # Experts are cut over ranks that share a node's fast link; over data ranks too they would be slivers.
-        rows += [(tp, pp, ep, dp) for ep in sorted({1, whole}) if ep > 1 or dp == 1]
+        # Each expert cut over all ranks: over more than a few data ranks too they would be slivers.
+        rows += [(tp, pp, ep, dp) for ep in sorted({1, whole}) if ep > 1 or dp == 1 or tp * dp <= SLIVERS]
     return table(rows)
 
 
