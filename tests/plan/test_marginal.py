@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.plan.scenarios import SMALL, drawn, faster, planned
 
-from eke.plan import parse, planner, program, read, solve
+from eke.plan import load, make, parse, planner, program, read, solve
 from eke.plan.interval import Estimate, Speed, Speeds
 from eke.plan.marginal import Marginal
 from eke.plan.program import Problem
@@ -85,6 +85,21 @@ def test_work_that_idle_chips_do_costs_nothing() -> None:
     found = priced(built.problem, known(IDLE))
     assert found["l20"] == found["chat"] == found["clean"] == Estimate(0.0)
     assert found["h800"].value > 0
+
+
+def test_a_price_is_what_more_chips_bring() -> None:
+    """Where the gang stands in parts over two pools, four more nodes of one, planned anew, bring their price a chip; a
+    relaxation that mixes kinds of gang says a third of it.
+    """
+    scenario = load(Path(__file__).parents[2] / "examples" / "two-vendors.yaml")
+    pool = scenario.fleet.pool("h20")
+    pools = tuple(replace(p, nodes=p.nodes + 4) if p is pool else p for p in scenario.fleet.pools)
+    now, more = make(scenario), make(replace(scenario, fleet=replace(scenario.fleet, pools=pools)))
+    assert now.objective.value is not None
+    assert more.objective.value is not None
+    chips = 4 * pool.chips_per_node
+    price = next(p.price for p in now.pools if p.name == "h20")
+    assert price == pytest.approx((more.objective.value - now.objective.value) / chips, rel=0.2)
 
 
 def test_every_price_in_a_plan_has_its_interval_and_basis(tmp_path: Path) -> None:

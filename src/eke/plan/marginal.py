@@ -1,14 +1,15 @@
 """What a plan is worth at the margin: one more chip of each pool, a million more tokens of each workload, and how these
 and the objective move with speeds.
 
-Read from the relaxation in which gangs come in all sizes. It is solved for the objective less what tells equal plans
-apart; prices are of the objective alone, at the same solution, so that nothing in them is a matter of taste. Prices
-jump where another recipe becomes the next best, so all is asked once more with every speed in the middle of its
-interval. It knows no placements and no words.
+Read from the relaxation in which gangs come in all sizes, each job's standing where it stands in the plan. It is solved
+for the objective less what tells equal plans apart; prices are of the objective alone, at the same solution, so that
+nothing in them is a matter of taste. Prices jump where another recipe becomes the next best, so all is asked once more
+with every speed in the middle of its interval. It knows no placements and no words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,10 @@ USED = 1e-6
 """Replicas from which a recipe counts as used."""
 ROUNDED = 1e-9
 """What is this share of the objective, or of 1, is a solver's rounding."""
+
+
+Stands = Mapping[str, tuple[frozenset[str], bool]]
+"""Of jobs: the pools their gang stands in, and whether it changes size with the slots."""
 
 
 class Marginal:
@@ -146,6 +151,32 @@ class _Point:
 
     def loses(self, rows: IntArray, sides: FloatArray) -> tuple[float, FloatArray]:
         return max(-float(self._prices[rows] @ sides), 0.0), -(self._prices_moved[:, rows] @ sides)
+
+
+def stands(built: Program, x: FloatArray) -> Stands:
+    """Where the gangs of a solution stand."""
+    found: dict[str, tuple[frozenset[str], bool]] = {}
+    runs, recipes = built.runs, built.problem.recipes
+    for k in np.flatnonzero(runs.gang & (x[runs.at] > USED)).tolist():
+        r = recipes[runs.recipe[k]]
+        pools, moves = found.get(r.workload, (frozenset(), False))
+        found[r.workload] = pools | {r.pool}, moves or bool(runs.slot[k] >= 0)
+    return found
+
+
+def as_in(built: Program, promises: Sequence[str], where: Stands) -> solve.Bounds:
+    """All promises kept and gangs of all sizes, each job's where it stands already: a relaxation that mixes kinds of
+    gang would lend every pool a part of one.
+    """
+    runs, recipes = built.runs, built.problem.recipes
+    lower, upper = built.promised(promises, larger=True)
+    for k in np.flatnonzero(runs.gang).tolist():
+        r = recipes[runs.recipe[k]]
+        pools, moves = where.get(r.workload, (frozenset(), False))
+        there = pools <= set(r.joint.split("+")) if len(pools) > 1 else pools == {r.pool} and not r.joint
+        if pools and (not there or moves != (runs.slot[k] >= 0)):
+            upper[runs.at[k]] = 0.0
+    return lower, upper
 
 
 def _tokens(built: Program, w: Workload) -> float:

@@ -17,7 +17,7 @@ from eke.cost import Basis, FloatArray, IntArray
 from eke.errors import InputError
 from eke.plan import planner, program, serving
 from eke.plan.interval import Estimate, Span, Speeds
-from eke.plan.marginal import Marginal
+from eke.plan.marginal import Marginal, Stands, as_in
 from eke.plan.plan import Placement, Plan
 from eke.plan.reading import parse
 from eke.plan.recipes import Recipe, sites
@@ -80,7 +80,8 @@ class Priced:
         self._built = program.build(holding)
         self.goal = planner.aim(self._built)
         self.speeds = Speeds.of(self.scenario)
-        self.marginal = Marginal(self._built, self.goal, self.speeds)
+        held = as_in(self._built, self.goal.promises, _stands(plan))
+        self.marginal = Marginal(self._built, self.goal, self.speeds, held)
 
     def placed(self, workload: str) -> list[Placement]:
         """Where the plan has a workload."""
@@ -192,6 +193,21 @@ class Priced:
             return "no allowed variant fits its memory and runs in its precisions"
         r = min(late, key=lambda r: max(r.ttft_s / w.slo.ttft_s, r.tpot_s / w.slo.tpot_s))
         return f"too slow: {reached(r.ttft_s, r.tpot_s)} of {reached(w.slo.ttft_s, w.slo.tpot_s)} promised"
+
+
+def _stands(plan: Plan) -> Stands:
+    """Where a plan's gangs stand, and whether they change size."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for p in plan.placements:
+        if p.kind == "train":
+            found.setdefault(p.workload, {}).setdefault(p.slot, {})[p.pool] = p.chips
+    return {
+        job: (
+            frozenset(pool for slot in slots.values() for pool in slot),
+            any(s != slots.get(0) for s in slots.values()),
+        )
+        for job, slots in found.items()
+    }
 
 
 def _written(r: Recipe) -> str:

@@ -14,7 +14,7 @@ from eke.cost import FloatArray
 from eke.fleet.pool import Fleet, Pool
 from eke.plan import apart, assemble, branches, effort, gangs, pins, program, reasons, serving, solve, starts, steady
 from eke.plan.interval import Speeds
-from eke.plan.marginal import Marginal
+from eke.plan.marginal import Marginal, as_in, stands
 from eke.plan.pins import Pin
 from eke.plan.plan import Conflict, Plan
 from eke.plan.program import Problem, Program
@@ -87,7 +87,10 @@ def make(
         outcome = replace(outcome, x=starts.paid(built, goal.combined, goal.tie, x))
     solved = time.perf_counter()
     took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
-    prices = None if outcome.x is None else Marginal(built, goal, Speeds.of(scenario))
+    prices = None
+    if outcome.x is not None:
+        held = as_in(built, goal.promises, stands(built, outcome.x))
+        prices = Marginal(built, goal, Speeds.of(scenario), held)
     return assemble.plan(scenario, built, goal, outcome, conflicts, took, prices)
 
 
