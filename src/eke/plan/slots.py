@@ -29,7 +29,7 @@ LOOSE = 0.01
 """Share of the chips in use in a slot that may be wasted."""
 SAME = 0.03
 """Recipes chosen before are kept while they cost no more than this share more than what all recipes could do."""
-FAR = 0.02
+FAR = 0.05
 """Whole replicas this share worse than split ones are looked for among more recipes."""
 WIDER = 150
 """Columns tried then, beside those that the relaxation uses."""
