@@ -142,14 +142,14 @@ def checked(case: Case, requests: int = 3000, seed: int = 7) -> Row:
     lanes = case.layout[1] * case.layout[3]
     handing = 0.0
     if case.part:
-        rows = capacity.rows(cost, one, [of])
+        rows = capacity.rows([capacity.Asked(cost, one, [of])])
         handing = float(apart._cache_bytes(cost, [of.read.mean])[0] / of.read.mean / LINK)
     if case.part == "prefill":
-        tau = rows.lanes * cost.seconds(one, apart.CHUNK, 0.0, rows.context) * cost.interval[1] / apart.CHUNK
+        tau = rows.lanes * rows.seconds(apart.CHUNK, np.zeros((1, 1)))[:, 0] / apart.CHUNK
         rate, b, chunk = float(apart._read(rows, tau, np.array([handing]))[0]), float(lanes), apart.CHUNK
         said, most = (case.slo.ttft_s, 0.0), 64 * lanes
     elif case.part:
-        write, held, tpot = apart._write(cost, rows)
+        write, held, tpot = apart._write(rows)
         rate, b, chunk = float(write[0]), float(held[0]), 512.0
         said, most = (0.0, float(tpot[0])), int(held[0])
     else:

@@ -235,7 +235,8 @@ def on_our_model(case: Case) -> Point | None:
     variant: Variant = variants(architecture)[precision]
     slo = Slo(case.ttft_ms / 1e3, case.tpot_ms / 1e3, 50.0)
     load = capacity.load(Distribution((float(case.prompt),)), Distribution((float(case.output),)), 0.0, slo)
-    got = capacity.capacities(here.cost(architecture, variant, training=False), table, [load])[0]
+    asked = capacity.Asked(here.cost(architecture, variant, training=False), table, [load])
+    ((got,),) = capacity.capacities([asked])
     best = int(np.argmax(np.where(got.holds, got.rate * (case.gpus // table.chips), 0.0)))
     if not got.holds[best]:
         return None

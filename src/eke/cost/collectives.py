@@ -26,8 +26,7 @@ class Group:
         self.ranks: FloatArray = np.asarray(ranks, dtype=np.float64)
         self.inside: FloatArray = np.clip(on.domain // np.maximum(stride, 1), 1, ranks).astype(np.float64)
         self.domains: FloatArray = np.ceil(self.ranks / self.inside)
-        alone = (p.link_pair or p.link_up) / p.link_up  # two chips have a host's bridge to themselves
-        self.up: FloatArray = on.up * np.where(self.inside == 2, alone, 1.0)
+        self.up: FloatArray = np.where(self.inside == 2, on.pair, on.up)
         hops = p.latency_hop_s * np.log2(self.ranks)
         self.latency: FloatArray = (
             (self.inside > 1) * p.latency_up_s + (self.domains > 1) * p.latency_out_s + hops

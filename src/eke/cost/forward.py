@@ -5,7 +5,7 @@ Knows how many tokens of which kind come by; nothing of requests, steps or batch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class Tokens:
         fresh: prompt tokens, read after `past` cached ones. rows: tokens that need logits.
         parts: equal sequences the fresh tokens consist of, each attending only to itself.
         sequences: sequences that decode one token each, at `context` tokens.
+        all: tokens that go through every matrix product.
     """
 
     fresh: FloatArray
@@ -53,10 +54,10 @@ class Tokens:
     context: FloatArray
     parts: FloatArray
 
-    @property
-    def all(self) -> FloatArray:
-        """Tokens that go through every matrix product."""
-        return self.fresh + self.sequences
+    all: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "all", self.fresh + self.sequences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +119,13 @@ def _attention(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> N
     on, to, h = of.on, of.to, of.model.hidden
     launch = on.profile.kernel_s * count
     n_in = input_values(a, h, to) / h
-    compute, memory = gemm(on, of.wide_rate, t.all, n_in, h, of.wide_bytes)
+    compute, memory = gemm(on, of.wide_rate, t.all, n_in, h, of.wide_bytes, count=count)
     quantise = QUANTISE * (of.wide_bytes < ACTIVATION_BYTES)
     launches = LAUNCHES["attention in"] + MORE.get(a.kind, 0.0) + quantise
-    bill.add("attention in", count * compute, count * memory, overhead=launch * launches)
+    bill.add("attention in", compute, memory, overhead=launch * launches)
     k_out = output_values(a, h) / h / to.tp
-    compute, memory = gemm(on, of.wide_rate, t.all, h, k_out, of.wide_bytes)
-    bill.add("attention out", count * compute, count * memory, overhead=launch * (LAUNCHES["attention out"] + quantise))
+    compute, memory = gemm(on, of.wide_rate, t.all, h, k_out, of.wide_bytes, count=count)
+    bill.add("attention out", compute, memory, overhead=launch * (LAUNCHES["attention out"] + quantise))
     price = _linear if a.kind == "linear" else _softmax
     price(bill, of, t, a, count)
 
@@ -141,22 +142,24 @@ def _softmax(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> Non
     cache = cache_width(a) * kv_share(a, to) * (of.variant.kv_bits / 8)  # bytes a token, a layer
     index = a.index_dim / a.compression * (of.variant.kv_bits / 8)
 
-    reads, each = t.fresh > 0, t.fresh / t.parts
     compressed = float(2 * a.kv_rank + a.rope_dim)
-    sparse = a.kind == "mla" and a.selects is not None  # chosen tokens are read in the compressed space
     launch = launch + count * p.selecting_s * (a.selects is not None)
-    width = 2.0 * heads * (compressed if sparse else a.head_dim + a.v_head_dim)
-    seen, span = np.zeros_like(each), np.zeros_like(each)
-    for entries, most in reaches(a):
-        seen += entries * (visible(each, t.past, most) + reads * p.pad_query * _last(each, t.past, most) / 2)
-        span += entries * (each + (t.past if most is None else np.minimum(t.past, most)))
-    moved = reads * t.parts * span * cache + t.fresh * heads * (a.head_dim + a.v_head_dim) * ACTIVATION_BYTES
-    bill.add(
-        "attention prefill",
-        count * width * t.parts * seen / (of.rate16 * p.attention),
-        count * moved / (on.bandwidth * p.attention_memory),
-        overhead=launch * reads,
-    )
+    reads = t.fresh > 0
+    if reads.any():
+        each = t.fresh / t.parts
+        sparse = a.kind == "mla" and a.selects is not None  # chosen tokens are read in the compressed space
+        width = 2.0 * heads * (compressed if sparse else a.head_dim + a.v_head_dim)
+        seen, span = np.zeros_like(each), np.zeros_like(each)
+        for entries, most in reaches(a):
+            seen += entries * (visible(each, t.past, most) + reads * p.pad_query * _last(each, t.past, most) / 2)
+            span += entries * (each + (t.past if most is None else np.minimum(t.past, most)))
+        moved = reads * t.parts * span * cache + t.fresh * heads * (a.head_dim + a.v_head_dim) * ACTIVATION_BYTES
+        bill.add(
+            "attention prefill",
+            count * width * t.parts * seen / (of.rate16 * p.attention),
+            count * moved / (on.bandwidth * p.attention_memory),
+            overhead=launch * reads,
+        )
 
     decodes = t.sequences > 0
     context = np.zeros_like(t.context)
@@ -222,10 +225,10 @@ def _channels(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> 
 def _dense(bill: Priced, of: Pass, t: Tokens, width: int, matrices: int, count: int, *, wide: bool) -> None:
     h, local = of.model.hidden, width / of.to.tp
     rate, held = (of.wide_rate, of.wide_bytes) if wide else (of.rate, of.weight_bytes)
-    up_c, up_m = gemm(of.on, rate, t.all, (matrices - 1) * local, h, held)
-    down_c, down_m = gemm(of.on, rate, t.all, h, local, held)
+    up_c, up_m = gemm(of.on, rate, t.all, (matrices - 1) * local, h, held, count=count)
+    down_c, down_m = gemm(of.on, rate, t.all, h, local, held, count=count)
     launch = of.on.profile.kernel_s * (LAUNCHES["mlp"] + 2.0 * QUANTISE * (held < ACTIVATION_BYTES))
-    bill.add("mlp", count * (up_c + down_c), count * (up_m + down_m), overhead=count * launch)
+    bill.add("mlp", up_c + down_c, up_m + down_m, overhead=count * launch)
 
 
 def touched(tokens: FloatArray, experts: Term, chosen: int) -> FloatArray:
@@ -244,10 +247,10 @@ def _experts(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> N
     distinct = np.minimum(touched(choosing, f.experts, f.experts_per_token) * busy, f.experts) / to.ep
     m = tokens * f.experts_per_token * busy / to.ep / np.maximum(distinct, 1e-9)
     local = f.intermediate / to.expert_tp
-    up_c, up_m = gemm(on, of.rate, m, (f.matrices - 1) * local, width, of.weight_bytes, copies=distinct)
-    down_c, down_m = gemm(on, of.rate, m, width, local, of.weight_bytes, copies=distinct)
+    up_c, up_m = gemm(on, of.rate, m, (f.matrices - 1) * local, width, of.weight_bytes, distinct, count)
+    down_c, down_m = gemm(on, of.rate, m, width, local, of.weight_bytes, distinct, count)
     compute, memory = (up_c + down_c) / of.experts, (up_m + down_m) / of.experts_memory
-    bill.add("experts", count * compute, count * memory, overhead=count * of.routing_s)
+    bill.add("experts", compute, memory, overhead=count * of.routing_s)
 
 
 def _exchange(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> FloatArray:
@@ -259,7 +262,7 @@ def _exchange(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> 
     group = Group(of.on, (to.ep * to.expert_tp).astype(np.int64))
     # To another domain a token goes once, and on from there over the fast link (DeepEP's README).
     domains = touched(np.ones_like(to.ep) * f.experts_per_token, group.domains, 1) * (1.0 - 1.0 / group.domains)
-    held = min(of.weight_bytes, ACTIVATION_BYTES)  # there in the products' precision
+    held = np.minimum(of.weight_bytes, ACTIVATION_BYTES)  # there in the products' precision
     there, latency = group.all_to_all(own * ranks * held, own * domains * held)
     back, _ = group.all_to_all(own * ranks * ACTIVATION_BYTES, own * domains * ACTIVATION_BYTES)
     every = count * meets

@@ -13,16 +13,20 @@ ACTIVATION_BYTES = 2.0  # activations travel in 16 bits
 
 
 def gemm(
-    on: Machine, flop_per_s: float, m: Term, n: Term, k: Term, weight_bytes: float, copies: Term = 1.0
+    on: Machine, flop_per_s: float, m: Term, n: Term, k: Term, weight_bytes: float, copies: Term = 1.0, count: int = 1
 ) -> tuple[Term, Term]:
-    """`copies` products of [m, k] by [k, n] with weights of `weight_bytes` each: seconds of (compute, memory).
+    """`count` layers of `copies` products of [m, k] by [k, n] with weights of `weight_bytes` each: seconds of
+    (compute, memory).
 
     compute = 2 (m + m½)(n + n½)(k + k½) / (E · peak);  memory = (n k w + 2 m (n + k) + ramp) / (e · bandwidth)
+
+    What layouts alone decide comes first: there are many m to a layout.
     """
     p = on.profile
-    compute = (2.0 / flop_per_s) * copies * (m + p.pad_m) * ((n + p.pad_n) * (k + p.pad_k))
-    moved = copies * (n * k * weight_bytes + ACTIVATION_BYTES * m * (n + k)) + p.ramp_bytes
-    return compute, moved / (on.bandwidth * p.memory)
+    a_token = (2.0 * count / flop_per_s) * ((n + p.pad_n) * (k + p.pad_k))
+    a_byte = count / (on.bandwidth * p.memory)
+    weights, moved = a_byte * weight_bytes * n * k, a_byte * ACTIVATION_BYTES * (n + k)
+    return copies * a_token * (m + p.pad_m), copies * weights + a_byte * p.ramp_bytes + copies * moved * m
 
 
 def stream(on: Machine, moved_bytes: Term) -> Term:

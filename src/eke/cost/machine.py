@@ -20,6 +20,7 @@ class Machine:
 
     Attributes:
         domain: chips that share the fast link. up, out: bytes/s one way inside and outside it, as reached.
+        pair: inside it where two chips have the link, a host's bridge, to themselves.
     """
 
     chip: Chip
@@ -27,6 +28,7 @@ class Machine:
     domain: int
     up: float
     out: float
+    pair: float
 
     @property
     def bandwidth(self) -> float:
@@ -58,10 +60,12 @@ def machine(chip: Chip, *, chips_per_node: int, scale_out: float | None, profile
     out = scale_out or chip.scale_out
     if chip.scale_up is None or (out is None and chip.kind != "cpu"):
         profile = at_most(profile, "guessed" if chip.scale_up is None and chip.scale_up_chips > 1 else "modelled")
+    up = chip.scale_up or PCIE_BYTES_PER_S
     return Machine(
         chip=chip,
         profile=profile,
         domain=chips_per_node if alone else chip.scale_up_chips,
-        up=(chip.scale_up or PCIE_BYTES_PER_S) * profile.link_up,
+        up=up * profile.link_up,
+        pair=up * (profile.link_pair or profile.link_up),
         out=(out or UNKNOWN_SCALE_OUT_BYTES_PER_S) * profile.link_out,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,9 +64,8 @@ class CostModel:
         self._variant = variant
         self.profile = self._machine.profile
         trains = engine in trainers.families()
-        self._trainer = trainer or trainers.find(
-            chip, engine if trains else "torch" if chip.kind == "cpu" else "megatron"
-        )
+        self._given = trainer
+        self._family = engine if trains else "torch" if chip.kind == "cpu" else "megatron"
         known = self._trainer if trains else self.profile
         self.basis: Basis = known.basis
         self.interval: tuple[float, float] = known.interval
@@ -73,15 +73,15 @@ class CostModel:
 
     def serving_memory(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> Memory:
         """Bytes per chip with `sequences` in flight over the replica, of `context` tokens each."""
-        return _memory.serving_memory(self._pass(layouts), self._rows(layouts, sequences), self._rows(layouts, context))
+        return _memory.serving_memory(self.over(layouts), self._rows(layouts, sequences), self._rows(layouts, context))
 
     def memory_parts(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> dict[str, FloatArray]:
         """What `serving_memory` adds up, by part: bytes per chip."""
-        return _memory.parts(self._pass(layouts), self._rows(layouts, sequences), self._rows(layouts, context))
+        return _memory.parts(self.over(layouts), self._rows(layouts, sequences), self._rows(layouts, context))
 
     def max_sequences(self, layouts: Layouts, context: ArrayLike) -> IntArray:
         """Most sequences of `context` tokens a replica holds; 0 where the weights do not fit."""
-        return _memory.max_sequences(self._pass(layouts), self._rows(layouts, context))
+        return _memory.max_sequences(self.over(layouts), self._rows(layouts, context))
 
     def prefill(self, layouts: Layouts, tokens: ArrayLike, past: ArrayLike = 0, prompts: ArrayLike = 1) -> Times:
         """Time of `prompts` equal prompts, read together, of `tokens` new tokens each after `past` cached ones.
@@ -90,7 +90,7 @@ class CostModel:
         time.
         """
         rows = (self._rows(layouts, x) for x in (tokens, past, prompts))
-        return serving.prefill(self._pass(layouts), *rows)
+        return serving.prefill(self.over(layouts), *rows)
 
     def decode(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> Times:
         """Time in which each of the replica's `sequences` gets one token, at mean `context` tokens."""
@@ -99,7 +99,7 @@ class CostModel:
     def mixed(self, layouts: Layouts, prefill_tokens: ArrayLike, sequences: ArrayLike, context: ArrayLike) -> Times:
         """One iteration: `prefill_tokens` of prompts, over the whole replica, beside the decoding of `sequences`."""
         return serving.mixed(
-            self._pass(layouts),
+            self.over(layouts),
             self._rows(layouts, prefill_tokens),
             self._rows(layouts, sequences),
             self._rows(layouts, context),
@@ -128,7 +128,7 @@ class CostModel:
             shape = layouts.tp.shape
         fresh, held, long = (np.asarray(x, dtype=np.float64) for x in (prefill_tokens, sequences, context))
         return serving.seconds(
-            self._pass(layouts), np.broadcast_to(fresh, shape), np.broadcast_to(held, shape), long,
+            self.over(layouts), np.broadcast_to(fresh, shape), np.broadcast_to(held, shape), long,
             long if depth is None else np.asarray(depth, dtype=np.float64),
         )  # fmt: skip
 
@@ -177,6 +177,10 @@ class CostModel:
         """Forward and backward FLOP of one token in sequences of `sequence`: what MFU counts."""
         return training.flop_per_token(self._layers, float(sequence))
 
+    @cached_property
+    def _trainer(self) -> Trainer:
+        return self._given or trainers.find(self.chip, self._family)
+
     @property
     def chip(self) -> Chip:
         """What it runs on."""
@@ -196,7 +200,8 @@ class CostModel:
         """The chip's peak FLOP/s in what it has for `precision`: what MFU is a share of."""
         return self._machine.chip.flops[self._machine.precision(precision)]
 
-    def _pass(self, layouts: Layouts) -> Pass:
+    def over(self, layouts: Layouts) -> Pass:
+        """What stays the same whatever is asked of serving in these layouts."""
         to = sharding_of(layouts, training=False, shares_memory=self._machine.chip.kind == "cpu")
         return prepare(self._machine, self._layers, self._variant, layouts, to)
 

@@ -19,22 +19,22 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
 from math import ceil
+from typing import Literal
 
 import numpy as np
 
 from eke.cost import CostModel, FloatArray, Layouts
 from eke.fleet.pool import Fleet
 from eke.models.architecture import Architecture
-from eke.models.variant import Variant
 from eke.plan import capacity, layouts, serving, solve
 from eke.plan.program import Flow, Program, build
-from eke.plan.recipes import Recipe, Site, link, undominated
+from eke.plan.recipes import Place, Recipe, link, undominated
 from eke.plan.scenario import Serve
+from eke.plan.serving import Candidate
 
 PAYS = 0.85
 """m_p/r_p + m_d/w_d must be below this: what is gained is worth two kinds of replica and a hand-over."""
@@ -54,30 +54,12 @@ Key = tuple[str, str, str]
 """Workload, model, variant."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One workload answered by one model in one variant."""
-
-    workload: Serve
-    answerer: serving.Answerer
-    name: str
-    variant: Variant
-
-    @property
-    def key(self) -> Key:
-        return self.workload.name, self.answerer.model, self.name
-
-    @property
-    def quality(self) -> float | None:
-        known = self.variant.quality
-        return None if known is None else known.value * self.answerer.quality
-
-
-_Reading = dict[tuple[Key, float], list[Recipe]]
+Half = tuple[dict[Key, list[Recipe]], dict[tuple[Key, float], list[Recipe]]]
+"""Writers; readers, by the bytes/s a chip of the link to who writes for them."""
 
 
 def recipes(
-    workloads: Sequence[Serve], fleet: Fleet, places: Sequence[tuple[Site, tuple[str, ...]]], mixed: Sequence[Recipe],
+    workloads: Sequence[Serve], fleet: Fleet, places: Sequence[Place], mixed: Sequence[Recipe],
     without: frozenset[str] = frozenset(), seen: serving.Seen | None = None,
 ) -> list[Recipe]:  # fmt: skip
     """Readers and writers of the workloads, of those pairs of pools where dividing may pay.
@@ -91,31 +73,35 @@ def recipes(
         seen: answers found before are taken from here, and put here.
     """
     seen = {} if seen is None else seen
-    writers: dict[tuple[Key, str], list[Recipe]] = {}
-    readers: dict[tuple[Key, str, float], list[Recipe]] = {}
     links = {(a.name, b.name): link(fleet, a.name, b.name) for a in fleet.pools for b in fleet.pools}
     forms = {(r.workload, r.model, r.variant) for r in mixed}
-    apt = [place for place in places if place[0].units and place[0].chip.kind != "cpu"]
-
-    def halves(place: tuple[Site, tuple[str, ...]]) -> list[tuple[dict[Key, list[Recipe]], _Reading]]:
-        site, pools = place
+    every: list[tuple[tuple[str, ...], Hashable]] = []
+    asking: dict[Architecture, dict[Hashable, tuple[Candidate, list[float]]]] = defaultdict(dict)
+    for site, pools in places:
+        if not site.units or site.chip.kind == "cpu":
+            continue
         speeds = sorted({speed for (a, _), speed in links.items() if a in pools})
-        asking = _asked(workloads, site, pools, forms, without)
-        found = []
-        for (architecture, _), asked in asking.items():
-            loads = tuple((a.key, serving.load(a.workload, architecture, without).key) for a in asked)
-            table = _table(architecture, site, without)
-            key = ("apart", *serving.place(site, architecture, asked[0].name, table, without), loads, tuple(speeds))
-            if key not in seen:
-                seen[key] = _halves(site, architecture, asked, speeds, table, without)
-            found.append(seen[key])
-        return found
+        here = [w for w in workloads if w.pools is None or set(pools) & set(w.pools)]
+        for one in _apt(serving.candidates(site, here, without), forms):
+            loads = tuple((_key(one, k), of.key) for k, of in enumerate(one.loads))
+            half = ("apart", *serving.place(site, one.architecture, one.name, one.table, without), loads, tuple(speeds))
+            every.append((pools, half))
+            if half not in seen:
+                asking[one.architecture][half] = one, speeds
+
+    def halves(architecture: Architecture) -> dict[Hashable, Half]:
+        return dict(zip(asking[architecture], _halves(list(asking[architecture].values())), strict=True))
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for (_, pools), found in zip(apt, threads.map(halves, apt), strict=True):
-            for pool, (written, read) in product(pools, found):
-                writers |= {(key, pool): half for key, half in written.items()}
-                readers |= {(key, pool, speed): half for (key, speed), half in read.items()}
+        for found in threads.map(halves, asking):
+            seen |= found
+    writers: dict[tuple[Key, str], list[Recipe]] = {}
+    readers: dict[tuple[Key, str, float], list[Recipe]] = {}
+    for pools, asked in every:
+        written, read = seen[asked]
+        for pool in pools:
+            writers |= {(key, pool): some for key, some in written.items()}
+            readers |= {(key, pool, speed): some for (key, speed), some in read.items()}
     alone: dict[tuple[str, str, str], float] = defaultdict(float)
     for r in mixed:
         if r.holds:
@@ -124,59 +110,51 @@ def recipes(
     return [r for w in workloads for r in _worthwhile(w, links, writers, readers, alone)]
 
 
-def _asked(
-    workloads: Sequence[Serve], site: Site, pools: tuple[str, ...], forms: Collection[Key], without: frozenset[str]
-) -> dict[tuple[Architecture, str], list[_Asked]]:
-    """What the site may be asked, by form of model: of all variants those that some chip serves best in (`forms`)."""
-    asking: dict[tuple[Architecture, str], list[_Asked]] = defaultdict(list)
-    for w in workloads:
-        if w.pools is not None and not set(pools) & set(w.pools):
-            continue
-        for answerer in serving.answerers(w):
-            for name, variant in serving.choices(w, answerer.architecture, site, without).items():
-                if not forms or (w.name, answerer.model, name) in forms:
-                    asking[answerer.architecture, name].append(_Asked(w, answerer, name, variant))
-    return asking
+def _apt(every: Iterable[Candidate], forms: Collection[Key]) -> Iterator[Candidate]:
+    """Of candidates what may be divided: of all variants those that some chip serves best in (`forms`), without
+    pipelines.
+    """
+    for one in every:
+        kept = [k for k in range(len(one.asked)) if not forms or _key(one, k) in forms]
+        rows = np.flatnonzero(one.table.pp == 1)
+        if kept and len(rows):
+            asked, loads = [one.asked[k] for k in kept], [one.loads[k] for k in kept]
+            yield replace(one, asked=asked, loads=loads, table=layouts.take(one.table, rows))
 
 
-def _halves(
-    site: Site, architecture: Architecture, asked: Sequence[_Asked], speeds: Sequence[float], table: Layouts,
-    without: frozenset[str],
-) -> tuple[dict[Key, list[Recipe]], _Reading]:  # fmt: skip
-    """Writers, and readers by the bytes/s a chip of the link to them, of what is asked of one form of model."""
-    if not len(table.tp):
-        return {}, {}
-    cost = site.cost(architecture, asked[0].variant, training=False)
-    loads = [serving.load(a.workload, architecture, without) for a in asked]
-    rows, chips = capacity.rows(cost, table, loads), np.tile(table.chips, len(loads))
-    cache = np.repeat(_cache_bytes(cost, [of.read.mean for of in loads]), len(table.tp))
-    write, room, tpot = _write(cost, rows)
-    tau = rows.lanes * cost.seconds(rows.layouts, CHUNK, 0.0, rows.context) * cost.interval[1] / CHUNK
-    read = {speed: _read(rows, tau, cache / rows.read / speed) for speed in speeds}
-    written: dict[Key, list[Recipe]] = {}
-    reading: _Reading = {}
-    for k, (a, of) in enumerate(zip(asked, loads, strict=True)):
-        mine = np.arange(len(table.tp)) + k * len(table.tp)
-        key = a.key
-        carried = chips * max(speeds) / cache
-        written[key] = _recipes(
-            site, a, table, np.minimum(write, carried)[mine], cost.basis, part="decode",
-            batch=room[mine], context=of.context, longest=of.longest, tpot=tpot[mine],
-        )  # fmt: skip
-        for speed, rate in read.items():
-            reading[key, speed] = _recipes(
-                site, a, table, np.minimum(rate, chips * speed / cache)[mine], cost.basis, part="prefill",
-                batch=rows.lanes[mine], context=of.longest, longest=of.longest, chunk=CHUNK,
-                handover=float(cache[mine[0]]),
-            )  # fmt: skip
-    return written, reading
+def _key(one: Candidate, k: int) -> Key:
+    """Of the k-th workload that a candidate is asked about."""
+    workload, answerer = one.asked[k]
+    return workload.name, answerer.model, one.name
 
 
-def _table(architecture: Architecture, site: Site, without: frozenset[str]) -> Layouts:
-    """Layouts of readers and writers: no pipelines."""
-    table = layouts.serving(architecture, site)
-    whole = "expert-parallelism" not in without
-    return layouts.take(table, np.flatnonzero((table.pp == 1) & (whole | (table.ep == 1))))
+def _halves(every: Sequence[tuple[Candidate, Sequence[float]]]) -> list[Half]:
+    """Writers, and readers by the bytes/s a chip of the links to them, of candidates of one architecture."""
+    rows = capacity.rows([capacity.Asked(one.cost, one.table, one.loads) for one, _ in every])
+    cache = np.concatenate([
+        np.repeat(_cache_bytes(one.cost, [of.read.mean for of in one.loads]), len(one.table)) for one, _ in every
+    ])  # fmt: skip
+    carried = rows.layouts.chips / cache  # by a link of a byte/s
+    write, room, tpot = _write(rows)
+    tau = rows.lanes * rows.seconds(CHUNK, np.zeros((len(cache), 1)))[:, 0] / CHUNK
+    speeds = {speed for _, mine in every for speed in mine}
+    read = {speed: np.minimum(_read(rows, tau, cache / rows.read / speed), carried * speed) for speed in speeds}
+    found: list[Half] = []
+    first = 0
+    for one, linked in every:
+        half: Half = ({}, {})
+        for k, of in enumerate(one.loads):
+            at, key = slice(first, first + len(one.table)), _key(one, k)
+            rate = np.minimum(write[at], carried[at] * max(linked))
+            half[0][key] = _recipes(one, k, rate, part="decode", batch=room[at], context=of.context, tpot=tpot[at])
+            for speed in linked:
+                half[1][key, speed] = _recipes(
+                    one, k, read[speed][at], part="prefill", batch=rows.lanes[at], context=of.longest, chunk=CHUNK,
+                    handover=float(cache[first]),
+                )  # fmt: skip
+            first += len(one.table)
+        found.append(half)
+    return found
 
 
 def _cache_bytes(cost: CostModel, tokens: Sequence[float]) -> FloatArray:
@@ -184,7 +162,7 @@ def _cache_bytes(cost: CostModel, tokens: Sequence[float]) -> FloatArray:
     return cost.serving_memory(Layouts.of([1] * len(tokens)), 1, tokens).kv
 
 
-def _write(cost: CostModel, of: capacity.Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _write(of: capacity.Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Requests/s of writers under TPOT, how many they hold, and the TPOT they reach. [n] each"""
     b = np.full(len(of.read), HELD[0])
     z, every = of.z[:, None], np.arange(len(of.read))
@@ -192,7 +170,7 @@ def _write(cost: CostModel, of: capacity.Rows) -> tuple[FloatArray, FloatArray, 
     for _ in range(2):
         tried = b[:, None] * step ** np.arange(POINTS + 1)  # [n, POINTS + 1]
         both = np.concatenate([tried, tried + z * np.sqrt(tried)], axis=1)
-        both = cost.seconds(of.layouts, 0.0, both, of.context[:, None]) * cost.interval[1]
+        both = of.seconds(0.0, both)
         t, fuller = both[:, : POINTS + 1], both[:, POINTS + 1 :] - both[:, : POINTS + 1]
         tpot = t + fuller / np.sqrt(1 - capacity.steepness(tried, fuller, t, z))
         bears = (capacity.places(tried, z) <= of.room[:, None]) & (tpot <= of.tpot_s[:, None])
@@ -214,28 +192,29 @@ def _read(of: capacity.Rows, tau: FloatArray, handing: FloatArray) -> FloatArray
 
 
 def _recipes(
-    site: Site, a: _Asked, table: Layouts, rate: FloatArray, basis: str, *, part: str, batch: FloatArray,
-    context: float, longest: float, tpot: FloatArray | None = None, chunk: float = 0.0,
-    handover: float = 0.0,
+    one: Candidate, k: int, rate: FloatArray, *, part: Literal["prefill", "decode"], batch: FloatArray, context: float,
+    tpot: FloatArray | None = None, chunk: float = 0.0, handover: float = 0.0,
 ) -> list[Recipe]:  # fmt: skip
-    """Recipes of one role that no other replaces; `pool` is left open."""
-    found = []
-    for i in np.flatnonzero(rate > 0).tolist():
+    """Recipes of one role for the k-th workload asked about that no other replaces; `pool` is left open."""
+    (workload, answerer), table, longest = one.asked[k], one.table, one.loads[k].longest
+    assert isinstance(workload, Serve)
+    quality = None if one.variant.quality is None else one.variant.quality.value * answerer.quality
+    each = rate / table.chips
+    starts, found = one.start_s, []
+    for i in np.flatnonzero(each > serving.POOR * each.max()).tolist():
         tp, pp, dp, ep = (int(column[i]) for column in (table.tp, table.pp, table.dp, table.ep))
         most = max(1, int(batch[i]))
         held = ceil(max(longest, most * context) / serving.CONTEXT_STEP) * serving.CONTEXT_STEP
         found.append(
             Recipe(
-                a.workload.name, "serve", "", a.answerer.model, a.name, site.engine(training=False), tp, pp, dp, ep,
-                units=tp * pp * dp, rate=float(rate[i]), basis=basis, quality=a.quality, max_batch=most,  # type: ignore[arg-type]
-                chunk=int(chunk), context=held,
-                ttft_s=a.workload.slo.ttft_s if part == "prefill" else 0.0,
-                tpot_s=0.0 if tpot is None else float(tpot[i]), part=part, handover_bytes=handover,  # type: ignore[arg-type]
-                start_s=site.start_s(a.answerer.architecture, a.variant, tp * pp * dp),
+                workload.name, "serve", "", answerer.model, one.name, one.engine, tp, pp, dp, ep,
+                units=tp * pp * dp, rate=float(rate[i]), basis=one.cost.basis, quality=quality, max_batch=most,
+                chunk=int(chunk), context=held, ttft_s=workload.slo.ttft_s if part == "prefill" else 0.0,
+                tpot_s=0.0 if tpot is None else float(tpot[i]), part=part, handover_bytes=handover,
+                start_s=float(starts[i]),
             )
         )  # fmt: skip
-    best = max((r.rate / r.units for r in found), default=0.0)
-    return undominated([r for r in found if r.rate / r.units > serving.POOR * best], by_quality=False)
+    return undominated(found, by_quality=False)
 
 
 def _worthwhile(
@@ -258,7 +237,7 @@ def _worthwhile(
             pair = (key[1], a, there)
             best[pair] = min(best.get(pair, (np.inf, "")), (sum(shares), key[2]))
     found: dict[tuple[object, ...], Recipe] = {}
-    for model in {pair[0] for pair in best}:
+    for model in sorted({pair[0] for pair in best}):
         paying = sorted((score, pair, variant) for pair, (score, variant) in best.items() if pair[0] == model)
         for _, (_, a, b), variant in [one for one in paying if one[0] < PAYS][:PAIRS]:
             key = (w.name, model, variant)

@@ -56,6 +56,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eke.cost import CostModel, FloatArray, IntArray, Layouts
+from eke.cost.stack import Stack
 from eke.plan.distribution import Distribution
 from eke.plan.layouts import take
 from eke.plan.scenario import Slo
@@ -151,9 +152,20 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A cost model, layouts and loads: every load is asked about in every layout."""
+
+    cost: CostModel
+    layouts: Layouts
+    loads: Sequence[Load]
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Pairs of load and layout; all [n]. What nobody promised is endless, and late requests are allowed."""
 
+    stack: Stack
+    which: IntArray  # model of the stack
     layouts: Layouts
     read: FloatArray  # E[P]
     squared: FloatArray  # E[P²]
@@ -171,7 +183,14 @@ class Rows:
 
     def take(self, rows: IntArray) -> Rows:
         """Some of them, in that order."""
-        return Rows(take(self.layouts, rows), *(getattr(self, f)[rows] for f in Rows.__slots__[1:]))
+        columns = (getattr(self, f)[rows] for f in Rows.__slots__[3:])
+        return Rows(self.stack, self.which[rows], take(self.layouts, rows), *columns)
+
+    def seconds(self, fresh: FloatArray | float, held: FloatArray, depth: FloatArray | None = None) -> FloatArray:
+        """Of an iteration that reads `fresh` tokens beside `held` requests that decode, at the slow end. [n, k]"""
+        depth = self.context if depth is None else depth
+        slow = self.stack.slow[self.which][:, None]
+        return self.stack.seconds(self.which, self.layouts, fresh, held, self.context, depth) * slow
 
     @property
     def lanes(self) -> FloatArray:
@@ -200,48 +219,47 @@ class _Points:
 
 def capacity(cost: CostModel, layouts: Layouts, of: Load, chunks: tuple[float, ...] = CHUNKS) -> Capacity:
     """The highest rate of each layout under the promise; where none holds, the rate it can bear, with `holds` False."""
-    return capacities(cost, layouts, (of,), chunks, late=True)[0]
+    return capacities([Asked(cost, layouts, (of,))], chunks, late=True)[0][0]
 
 
 def capacities(
-    cost: CostModel, layouts: Layouts, loads: Sequence[Load], chunks: tuple[float, ...] = CHUNKS, *, late: bool = False
-) -> list[Capacity]:
-    """The same for several loads at once; without `late` only working points that hold."""
-    of = rows(cost, layouts, loads)
-    n = len(of.read)
-    blocks = [
-        _searched(cost, of.take(np.arange(i, min(i + BLOCK, n))), chunks, strict=not late) for i in range(0, n, BLOCK)
-    ]
-    each = len(layouts.tp)
-    columns = {f: np.concatenate([getattr(block, f) for block in blocks]) for f in Capacity.__slots__} if blocks else {}
-    every = Capacity(**columns)
-    return [
-        Capacity(*(getattr(every, f)[i * each : (i + 1) * each] for f in Capacity.__slots__)) for i in range(len(loads))
-    ]
+    asked: Sequence[Asked], chunks: tuple[float, ...] = CHUNKS, *, late: bool = False
+) -> list[list[Capacity]]:  # fmt: skip
+    """The same for each load of each that is asked; without `late` only working points that hold.
+
+    All are of one architecture, on accelerators or on CPUs.
+    """
+    of = rows(asked)
+    starts = range(0, len(of.read), BLOCK)
+    blocks = [_searched(of.take(np.arange(i, min(i + BLOCK, len(of.read)))), chunks, strict=not late) for i in starts]
+    columns = [np.concatenate([getattr(block, f) for block in blocks]) for f in Capacity.__slots__]
+    ends = np.cumsum([len(one.layouts) for one in asked for _ in one.loads])[:-1]
+    each = iter(zip(*(np.split(column, ends) for column in columns), strict=True))
+    return [[Capacity(*next(each)) for _ in one.loads] for one in asked]
 
 
-def _searched(cost: CostModel, of: Rows, chunks: tuple[float, ...], *, strict: bool) -> Capacity:
+def _searched(of: Rows, chunks: tuple[float, ...], *, strict: bool) -> Capacity:
     """The best points of all rows; with `strict` only such as hold."""
     n, k, lengths = len(of.read), len(IN_FLIGHT), np.array(chunks)
-    held = _held(cost, of, np.arange(n), np.broadcast_to(IN_FLIGHT, (n, k)), strict=strict)
-    points = _first(cost, of, held, lengths, strict=strict)
+    held = _held(of, np.arange(n), np.broadcast_to(IN_FLIGHT, (n, k)), strict=strict)
+    points = _first(of, held, lengths, strict=strict)
     for factors, of_each_chunk in FINER:
         group = points.row * len(chunks) + np.searchsorted(lengths, points.chunk) if of_each_chunk else points.row
         found = _best(points, group)
         # Chunk lengths whose best points hold equally many share what depends on these alone.
         pair = np.stack([points.row[found], points.b[found]])
         (row, b), which = np.unique(pair, axis=1, return_inverse=True)
-        held = _held(cost, of, row.astype(np.int64), b[:, None] * factors, strict=strict)
+        held = _held(of, row.astype(np.int64), b[:, None] * factors, strict=strict)
         place = np.full(len(row), -1)
         place[held.which] = np.arange(len(held.which))
         at = place[which.ravel()]
         chunk = points.chunk[found[at >= 0]][:, None]
         finer = held.pick(at[at >= 0], np.arange(len(factors))[None, :])
-        points = _joined(points, _points(cost, of, finer, np.broadcast_to(chunk, finer.b.shape), strict=strict))
+        points = _joined(points, _points(of, finer, np.broadcast_to(chunk, finer.b.shape), strict=strict))
     return _pick(of, points)
 
 
-def _first(cost: CostModel, of: Rows, held: _Held, chunks: FloatArray, *, strict: bool) -> _Points:
+def _first(of: Rows, held: _Held, chunks: FloatArray, *, strict: bool) -> _Points:
     """Points of every chunk length: all numbers in flight, or with `strict` the most, and fewer where these fail."""
     m, k = held.b.shape
     top = k - 1 - np.argmax(held.may[:, ::-1], axis=1)
@@ -249,7 +267,7 @@ def _first(cost: CostModel, of: Rows, held: _Held, chunks: FloatArray, *, strict
 
     def points(rows: IntArray, level: IntArray) -> _Points:
         level, chunk = np.repeat(level, len(chunks), axis=1), np.tile(chunks, level.shape[1])
-        return _points(cost, of, held.pick(rows, level), np.broadcast_to(chunk, level.shape), strict=strict)
+        return _points(of, held.pick(rows, level), np.broadcast_to(chunk, level.shape), strict=strict)
 
     found = points(np.arange(m), top[:, None] + steps)
     if not strict:
@@ -261,27 +279,24 @@ def _first(cost: CostModel, of: Rows, held: _Held, chunks: FloatArray, *, strict
     return _joined(found, points(rest, top[rest, None] - np.arange(2, k)))
 
 
-def rows(cost: CostModel, layouts: Layouts, loads: Sequence[Load]) -> Rows:
-    """Load by load, each with all layouts."""
-    n = len(layouts.tp)
-
-    def column(values: list[float]) -> FloatArray:
-        return np.repeat(np.array(values, dtype=float), n)
-
-    every = take(layouts, np.tile(np.arange(n), len(loads)))
-    context, longest = column([of.context for of in loads]), column([of.longest for of in loads])
-    room = np.where(cost.max_sequences(every, longest) >= 1, cost.max_sequences(every, context), 0).astype(float)
-    return Rows(
-        every,
-        column([of.read.mean for of in loads]), column([of.read.squared for of in loads]),
-        column([of.read.variation for of in loads]), column([of.output.mean for of in loads]),
-        context, column([of.deep for of in loads]), column([of.z for of in loads]),
-        column([of.slo.ttft_s if of.slo else np.inf for of in loads]),
-        column([of.slo.tpot_s if of.slo else np.inf for of in loads]),
-        column([1 - of.slo.percentile / 100 if of.slo else 1.0 for of in loads]),
-        np.repeat(np.array([of.samples for of in loads]), n, axis=0),
-        np.repeat(np.array([of.answers for of in loads]), n, axis=0), room,
-    )  # fmt: skip
+def rows(asked: Sequence[Asked]) -> Rows:
+    """Model by model and load by load, each with all layouts."""
+    stack, loads = Stack([one.cost for one in asked]), [of for one in asked for of in one.loads]
+    width = [len(one.layouts) for one in asked for _ in one.loads]
+    which = np.repeat(np.arange(len(asked)), [len(one.layouts) * len(one.loads) for one in asked])
+    tables = [getattr(one.layouts, f) for f in Layouts.__slots__ for one in asked for _ in one.loads]
+    every = Layouts(*np.concatenate(tables).reshape(len(Layouts.__slots__), -1))
+    numbers = np.array([
+        (of.read.mean, of.read.squared, of.read.variation, of.output.mean, of.context, of.deep, of.z,
+         *((of.slo.ttft_s, of.slo.tpot_s, 1 - of.slo.percentile / 100) if of.slo else (np.inf, np.inf, 1.0)),
+         of.longest)
+        for of in loads
+    ])  # fmt: skip
+    *columns, longest = np.repeat(numbers, width, axis=0).T.copy()
+    held = stack.max_sequences(which, every, columns[4])
+    room = np.where(stack.max_sequences(which, every, longest) >= 1, held, 0).astype(float)
+    lengths = (np.repeat(np.array(few), width, axis=0) for few in zip(*((of.samples, of.answers) for of in loads)))
+    return Rows(stack, which, every, *(*columns, *lengths, room))
 
 
 def steepness(b: FloatArray, fuller: FloatArray, t: FloatArray, z: FloatArray) -> FloatArray:
@@ -318,7 +333,7 @@ class _Held:
         )  # fmt: skip
 
 
-def _held(cost: CostModel, of: Rows, row: IntArray, b: FloatArray, *, strict: bool) -> _Held:
+def _held(of: Rows, row: IntArray, b: FloatArray, *, strict: bool) -> _Held:
     """What numbers `b` [m, k] of requests in flight cost by themselves; without rows in which none can be.
 
     No TPOT is below t(b + z √b, 0): with `strict` what is too slow then is ruled out.
@@ -328,7 +343,7 @@ def _held(cost: CostModel, of: Rows, row: IntArray, b: FloatArray, *, strict: bo
     row, b, at = row[which], b[which], at.take(which)
     k = b.shape[1]
     more = b + at.z[:, None] * np.sqrt(b)
-    t = cost.seconds(at.layouts, 0.0, np.concatenate([b, more], axis=1), at.context[:, None]) * cost.interval[1]
+    t = at.seconds(0.0, np.concatenate([b, more], axis=1))
     none, full = t[:, :k], t[:, k:]
     may = places(b, at.z[:, None]) <= at.room[:, None]
     if strict:
@@ -337,12 +352,12 @@ def _held(cost: CostModel, of: Rows, row: IntArray, b: FloatArray, *, strict: bo
     return _Held(row, which, b, none, full - none, may).pick(some, np.arange(k)[None, :])
 
 
-def _points(cost: CostModel, of: Rows, held: _Held, chunk: FloatArray, *, strict: bool) -> _Points:
+def _points(of: Rows, held: _Held, chunk: FloatArray, *, strict: bool) -> _Points:
     """What happens where prompts are read `chunk` [m, k] tokens an iteration, and less than that in the mean.
 
     With `strict` only those points that hold.
     """
-    slow, at = cost.interval[1], of.take(held.row)
+    at = of.take(held.row)
     b, none, fuller = held.b, held.none, held.fuller
     read, squared, written, lanes, z, tpot_s, variation = (
         v[:, None] for v in (at.read, at.squared, at.written, at.lanes, at.z, at.tpot_s, at.variation)
@@ -354,10 +369,8 @@ def _points(cost: CostModel, of: Rows, held: _Held, chunk: FloatArray, *, strict
     any_reads = 1 - (1 - reading) ** lanes
     at_once = c / reading
     k = b.shape[1]
-    t = cost.seconds(
-        at.layouts, np.concatenate([at_once, chunk], axis=1), np.concatenate([b, b], axis=1), at.context[:, None],
-        at.deep[:, None],  # what is read lies deeper than what is written
-    ) * slow  # fmt: skip
+    fresh = np.concatenate([at_once, chunk], axis=1)
+    t = at.seconds(fresh, np.concatenate([b, b], axis=1), at.deep)  # what is read lies deeper than what is written
     reads, whole = t[:, :k], t[:, k:]
     t = none + any_reads * (reads - none)
     tau = lanes * whole / chunk
@@ -464,9 +477,11 @@ def _best(p: _Points, group: IntArray) -> IntArray:
     # Three classes; inside each the highest rate. A point that breaks TPOT counts by how much it breaks it.
     rate = p.rate * (1 - SMALLER * np.log2(p.chunk / CHUNKS[0]))
     worth = np.where(p.holds, 1e9 + rate, np.where(bears, 1e3 + rate / p.slow**4, 0.0))
-    order = np.lexsort((worth, group))
-    last = order[np.append(np.diff(group[order]) != 0, True)] if len(order) else order
-    return last[worth[last] > 0]
+    order = np.argsort(worth, kind="stable")
+    best = np.full(int(group.max(initial=-1)) + 1, -1)
+    best[group[order]] = order  # the last one stays
+    kept: IntArray = best[best >= 0]
+    return kept[worth[kept] > 0]
 
 
 def _joined(a: _Points, b: _Points) -> _Points:

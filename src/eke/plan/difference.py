@@ -169,7 +169,7 @@ def _ready(plan: Plan) -> Ready:
         variant = None if architecture is None else variants(architecture).get(p.variant)
         if architecture is None or variant is None:
             return None
-        return starting(architecture, variant, p.chips_per_replica, storage.get(p.pool))
+        return float(starting(architecture, variant, p.chips_per_replica, storage.get(p.pool)))
 
     return seconds
 

@@ -7,7 +7,7 @@ more bend it. It knows nothing of requests, rates or chips.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import fsum
 from statistics import NormalDist
@@ -23,19 +23,19 @@ POINTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Equally likely lengths in tokens, ascending."""
+    """Equally likely lengths in tokens, ascending.
+
+    Attributes:
+        mean: expected length. squared: expected square of it.
+    """
 
     values: tuple[float, ...]
+    mean: float = field(init=False, repr=False, compare=False)
+    squared: float = field(init=False, repr=False, compare=False)
 
-    @property
-    def mean(self) -> float:
-        """Expected length."""
-        return fsum(self.values) / len(self.values)
-
-    @property
-    def squared(self) -> float:
-        """Expected square of the length."""
-        return fsum(v * v for v in self.values) / len(self.values)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", fsum(self.values) / len(self.values))
+        object.__setattr__(self, "squared", fsum(v * v for v in self.values) / len(self.values))
 
     @property
     def variation(self) -> float:

@@ -188,7 +188,7 @@ class Priced:
             return "no chips that can be planned on"
         if isinstance(w, Train):
             return "no layout fits memory, or its precision does not run there"
-        late = serving.recipes([w], site, late=True)
+        (late,) = serving.recipes([(site, [w])], late=True)
         if not late or isinstance(w, Batch):
             return "no allowed variant fits its memory and runs in its precisions"
         r = min(late, key=lambda r: max(r.ttft_s / w.slo.ttft_s, r.tpot_s / w.slo.tpot_s))

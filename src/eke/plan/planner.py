@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +16,8 @@ from eke.plan.marginal import Marginal, as_in, stands
 from eke.plan.pins import Pin
 from eke.plan.plan import Conflict, Plan
 from eke.plan.program import Problem, Program
-from eke.plan.recipes import Recipe, Site, link, sites, units, units_per_chip
-from eke.plan.scenario import Scenario, Serve, Train, Workload
+from eke.plan.recipes import Place, Recipe, Site, link, sites, units, units_per_chip
+from eke.plan.scenario import Batch, Scenario, Serve, Train, Workload
 
 LARGER = 1.25
 """Gangs are asked about up to this many times their pool's size: none of them is planned, but they tell what more
@@ -179,18 +177,13 @@ def pose(
     seen = {} if seen is None else seen
     workloads = tuple(w for w in scenario.workloads if only is None or w.name in only)
     places, off = sites(scenario.fleet.pools), scenario.without
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # array work: it runs side by side
-        found = [
-            r
-            for rs in threads.map(lambda at: _recipes(workloads, at[0], at[1], larger, off, seen=seen), places)
-            for r in rs
-        ]
+    found = _recipes(workloads, places, larger, off, seen=seen)
     if not off & {"prefill-decode-split", "mixed-placement", "continuous-batching"}:
         serves = [w for w in workloads if isinstance(w, Serve) and not w.survives]
         found += apart.recipes(serves, scenario.fleet, places, found, off, seen)
     have = {r.workload for r in found}
     none = [w for w in workloads if not isinstance(w, Train) and w.name not in have]
-    found += [r for site, pools in places for r in _recipes(none, site, pools, larger, off, late=True)] if none else []
+    found += _recipes(none, places, larger, off, late=True) if none else []
     found += [r for w in workloads if isinstance(w, Train) for r in _joint(w, scenario.fleet, places, found, larger)]
     found += [r for pin in scenario.pinned for r in _formed(pin, workloads, scenario.fleet, found)]
     return problem(scenario, workloads, found, larger)
@@ -246,8 +239,7 @@ def joined(scenario: Scenario, known: Problem, pool: Pool, larger: float = LARGE
     """The problem of the scenario when `pool` joins its fleet. What was possible stays so, with the recipes it had."""
     fleet = replace(scenario.fleet, pools=(*scenario.fleet.pools, pool))
     places = sites(fleet.pools)
-    ((site, names),) = sites((pool,))
-    mine = _recipes(known.workloads, site, names, larger, scenario.without)
+    mine = _recipes(known.workloads, sites((pool,)), larger, scenario.without)
     alone = [r for r in (*known.recipes, *mine) if not r.joint]
     parts = [r for w in known.workloads if isinstance(w, Train) for r in _joint(w, fleet, places, alone, larger)]
     new = [r for r in parts if pool.name in r.joint.split("+")]
@@ -276,35 +268,41 @@ def worth(fleet: Fleet) -> dict[str, float]:
 
 def _recipes(
     workloads: Sequence[Workload],
-    site: Site,
-    pools: tuple[str, ...],
+    places: Sequence[Place],
     larger: float,
     without: frozenset[str],
     *,
     late: bool = False,
     seen: serving.Seen | None = None,
 ) -> list[Recipe]:
-    """Recipes of all workloads in pools that are alike; with `late`, ones that break the latency promise."""
-    if site.units < 1:
-        return []
-    may = {w.name: [p for p in pools if w.pools is None or p in w.pools] for w in workloads}
-    grown = replace(site, units=int(site.units * larger))
-    asking = [w for w in workloads if may[w.name] and not isinstance(w, Train)]
-    found = serving.recipes(asking, site, late=late, without=without, seen=seen)
+    """Recipes of all workloads in all pools; with `late`, ones that break the latency promise."""
     seen = {} if seen is None else seen
-    for w in workloads:
-        if isinstance(w, Train) and may[w.name]:
+    asking: list[tuple[Site, list[Serve | Batch]]] = []
+    training: list[list[Train]] = []
+    may: list[dict[str, list[str]]] = []
+    for site, pools in places:
+        here = {w.name: [p for p in pools if w.pools is None or p in w.pools] for w in workloads}
+        mine = [w for w in workloads if here[w.name] and site.units >= 1]
+        asking.append((site, [w for w in mine if not isinstance(w, Train)]))
+        training.append([w for w in mine if isinstance(w, Train)])
+        may.append(here)
+    answering = serving.recipes(asking, late=late, without=without, seen=seen)
+    found: list[Recipe] = []
+    for (site, _), jobs, here, some in zip(asking, training, may, answering, strict=True):
+        grown = replace(site, units=int(site.units * larger))
+        for w in jobs:
             key = ("gangs", w, repr(grown))
             if key not in seen:
                 seen[key] = gangs.recipes(w, grown)
-            found += seen[key]
-    return [replace(r, pool=p) for r in found for p in may[r.workload]]
+            some += seen[key]
+        found += [replace(r, pool=p) for r in some for p in here[r.workload]]
+    return found
 
 
 def _joint(
     w: Train,
     fleet: Fleet,
-    places: Sequence[tuple[Site, tuple[str, ...]]],
+    places: Sequence[Place],
     alone: Sequence[Recipe],
     larger: float,
 ) -> list[Recipe]:

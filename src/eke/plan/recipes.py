@@ -11,7 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from eke.cost import CostModel
+import numpy as np
+from numpy.typing import ArrayLike
+
+from eke.cost import CostModel, FloatArray, Profile
+from eke.cost.profile import find
 from eke.fleet.chip import Chip
 from eke.fleet.pool import Fleet, Pool
 from eke.models.architecture import Architecture
@@ -117,27 +121,35 @@ class Site:
         """Units one tensor-parallel group may span: inside a node and one scale-up domain."""
         return self.per_node if self.chip.scale_up_chips <= 1 else min(self.per_node, self.chip.scale_up_chips)
 
-    def cost(self, architecture: Architecture, variant: Variant, *, training: bool) -> CostModel:
-        """The cost model of one model in one variant here."""
+    def profile(self, *, training: bool) -> Profile:
+        """Efficiencies of the engine that runs here."""
+        return find(self.chip, self.engine(training=training))
+
+    def cost(
+        self, architecture: Architecture, variant: Variant, *, training: bool, profile: Profile | None = None
+    ) -> CostModel:  # fmt: skip
+        """The cost model of one model in one variant here; `profile`: of this place, where it is at hand."""
         return CostModel(
             architecture, self.chip, variant, engine=self.engine(training=training), chips_per_node=self.per_node,
-            scale_out=self.scale_out,
+            scale_out=self.scale_out, profile=profile,
         )  # fmt: skip
-
-    def start_s(self, architecture: Architecture, variant: Variant, units: int) -> float:
-        """Seconds until a replica of so many units that starts here answers."""
-        return starting(architecture, variant, units, self.storage)
 
     def engine(self, *, training: bool) -> str:
         """Family of engine that runs here."""
         return ENGINES.get((self.chip.kind, training), "megatron" if training else "vllm")
 
 
-def starting(architecture: Architecture, variant: Variant, parts: float, storage: float | None = None) -> float:
+Place = tuple[Site, tuple[str, ...]]
+"""A kind of place, and the pools of that kind."""
+
+
+def starting(
+    architecture: Architecture, variant: Variant, parts: ArrayLike, storage: float | None = None
+) -> FloatArray:  # fmt: skip
     """Seconds until a replica that starts answers: its weights read, each of `parts` its share at `storage` bytes/s,
     and its engine started.
     """
-    return START_S + architecture.parameters * variant.weight_bits / 8 / ((storage or STORAGE) * parts)
+    return START_S + architecture.parameters * variant.weight_bits / 8 / ((storage or STORAGE) * np.asarray(parts))
 
 
 def units_per_chip(chip: Chip) -> int:
@@ -150,7 +162,7 @@ def units(pool: Pool) -> int:
     return pool.plannable_chips * units_per_chip(pool.chip)
 
 
-def sites(pools: Iterable[Pool]) -> list[tuple[Site, tuple[str, ...]]]:
+def sites(pools: Iterable[Pool]) -> list[Place]:
     """Kinds of place in a fleet, with the names of the pools that are of that kind."""
     alike: list[tuple[Site, list[str]]] = []
     for pool in pools:

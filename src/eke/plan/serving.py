@@ -5,15 +5,18 @@ It asks the cost model through `capacity`; it knows no pool's size beyond what f
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from eke.cost import IntArray, Layouts
+from eke.cost import CostModel, FloatArray, IntArray, Layouts
 from eke.errors import UnknownName
 from eke.figures import Precision
 from eke.models.architecture import Architecture
@@ -21,7 +24,7 @@ from eke.models.variant import Variant, variants
 from eke.plan import capacity as dynamics
 from eke.plan import layouts
 from eke.plan.pins import Form
-from eke.plan.recipes import Recipe, Site, undominated
+from eke.plan.recipes import Recipe, Site, starting, undominated
 from eke.plan.scenario import Batch, Serve
 
 SIXTEEN: tuple[Precision, ...] = ("bf16", "fp16", "fp32")
@@ -115,43 +118,93 @@ def place(
     return (architecture, name, repr(replace(site, units=0)), rows, without & REPRICED)
 
 
-def recipes(
-    workloads: Sequence[Serve | Batch], site: Site, *, late: bool = False, without: frozenset[str] = frozenset(),
-    seen: Seen | None = None,
-) -> list[Recipe]:  # fmt: skip
-    """Every recipe of the workloads at a site that no other there replaces; `pool` is left open.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model in one variant at a site, and the workloads it may answer there.
 
-    Workloads that may be answered by the same form of a model are asked about together.
-
-    Args:
-        workloads: what is to be answered.
-        site: where.
-        late: recipes that break the latency promise, instead of those that keep it.
-        without: optimisations that may not be used.
-        seen: answers of the cost model are taken from here, and put here.
+    Attributes:
+        asked: workloads, and the model as their answerer; `loads` in the same order. name: of the variant.
     """
-    seen = {} if seen is None else seen
+
+    site: Site
+    asked: Sequence[tuple[Serve | Batch, Answerer]]
+    name: str
+    variant: Variant
+    table: Layouts
+    cost: CostModel
+    loads: Sequence[dynamics.Load]
+
+    @property
+    def engine(self) -> str:
+        """Family of engine that runs it."""
+        return self.site.engine(training=False)
+
+    @property
+    def architecture(self) -> Architecture:
+        """Of the model."""
+        return self.asked[0][1].architecture
+
+    @property
+    def start_s(self) -> FloatArray:
+        """Seconds until a replica of each layout that starts answers."""
+        return starting(self.architecture, self.variant, self.table.chips, self.site.storage)
+
+
+def candidates(
+    site: Site, workloads: Sequence[Serve | Batch], without: frozenset[str] = frozenset(), table: Layouts | None = None
+) -> Iterator[Candidate]:
+    """Models and variants that may answer the workloads at a site, in every layout or those of `table`."""
     asking: dict[tuple[Architecture, str], list[tuple[Serve | Batch, Answerer]]] = {}
     for workload in workloads:
         for answerer in answerers(workload):
             for name in choices(workload, answerer.architecture, site, without):
                 asking.setdefault((answerer.architecture, name), []).append((workload, answerer))
-    found: dict[str, list[Recipe]] = {w.name: [] for w in workloads}
+    profile = site.profile(training=False) if asking else None
     for (architecture, name), asked in asking.items():
-        for r in _of_variant(asked, name, _variants(architecture)[name], site, late, without, seen=seen):
-            found[r.workload].append(r)
-    return [r for w in workloads for r in _filtered(found[w.name], w.min_quality, _enough(w))]
+        rows = layouts.serving(architecture, site) if table is None else table
+        if "expert-parallelism" in without:
+            rows = layouts.take(rows, np.flatnonzero(rows.ep == 1))
+        if len(rows):
+            variant = _variants(architecture)[name]
+            cost = site.cost(architecture, variant, training=False, profile=profile)
+            loads = [load(workload, architecture, without) for workload, _ in asked]
+            yield Candidate(site, asked, name, variant, rows, cost, loads)
+
+
+def recipes(
+    asked: Sequence[tuple[Site, Sequence[Serve | Batch]]], *, late: bool = False,
+    without: frozenset[str] = frozenset(), seen: Seen | None = None,
+) -> list[list[Recipe]]:  # fmt: skip
+    """Every recipe of workloads at a site that no other there replaces, site by site; `pool` is left open.
+
+    Args:
+        asked: sites, and what is to be answered at each.
+        late: recipes that break the latency promise, instead of those that keep it.
+        without: optimisations that may not be used.
+        seen: answers of the cost model are taken from here, and put here.
+    """
+    every = [(i, one) for i, (site, workloads) in enumerate(asked) for one in candidates(site, workloads, without)]
+    priced = _priced([one for _, one in every], late, without, {} if seen is None else seen)
+    found: dict[tuple[int, str], list[Recipe]] = defaultdict(list)
+    for (i, one), capacities in zip(every, priced, strict=True):
+        for r in _recipes(one, capacities, without):
+            found[i, r.workload].append(r)
+    return [
+        [r for w in workloads for r in _filtered(found[i, w.name], w.min_quality, _enough(w))]
+        for i, (_, workloads) in enumerate(asked)
+    ]
 
 
 def formed(workload: Serve | Batch, site: Site, form: Form) -> list[Recipe]:
     """The one recipe of that form at a site; none where it breaks the latency promise or does not fit."""
-    by = next((a for a in answerers(workload) if a.model == form.model), None)
-    variant = None if by is None else _variants(by.architecture).get(form.variant)
-    if by is None or variant is None or not runs(variant, site):
-        return []
     tp, pp, dp, ep = form.shape
-    table = layouts.table([(tp, pp, ep, dp)])
-    return [r for r in _of_variant([(workload, by)], form.variant, variant, site, False, frozenset(), table) if r.holds]
+    mine = [
+        one
+        for one in candidates(site, [workload], table=layouts.table([(tp, pp, ep, dp)]))
+        if (one.asked[0][1].model, one.name) == (form.model, form.variant)
+    ]
+    found = zip(mine, _priced(mine, False, frozenset(), {}), strict=True)
+    return [r for one, capacities in found for r in _recipes(one, capacities, frozenset()) if r.holds]
 
 
 def _enough(workload: Serve | Batch) -> float:
@@ -185,47 +238,54 @@ def _worthwhile(found: list[Recipe], enough: float) -> list[Recipe]:
     ]  # fmt: skip
 
 
-def _of_variant(
-    asked: Sequence[tuple[Serve | Batch, Answerer]],
-    name: str,
-    variant: Variant,
-    site: Site,
-    late: bool,
-    without: frozenset[str],
-    table: Layouts | None = None,
-    seen: Seen | None = None,
-) -> Iterator[Recipe]:
+def _priced(
+    every: Sequence[Candidate], late: bool, without: frozenset[str], seen: Seen
+) -> list[list[dynamics.Capacity]]:  # fmt: skip
+    """For each candidate what it can do of each of its loads. One architecture is asked about at once, whatever the
+    site and the variant.
+    """
+    keys: list[tuple[Hashable, ...]] = []
+    asking: dict[tuple[Architecture, bool, tuple[float, ...]], list[tuple[Hashable, dynamics.Asked]]] = defaultdict(
+        list
+    )
+    for one in every:
+        cpu = one.site.chip.kind == "cpu"
+        chunks = LLAMACPP_CHUNKS if cpu else dynamics.CHUNKS
+        if "chunked-prefill" in without:  # a prompt is read whole
+            chunks = (max(of.longest for of in one.loads),)
+        at = (*place(one.site, one.architecture, one.name, one.table, without), one.cost.interval, late, chunks)
+        new = {of.key: of for of in one.loads if (at, of.key) not in seen}
+        keys.append(at)
+        if new:
+            asking[one.architecture, cpu, chunks].append((at, dynamics.Asked(one.cost, one.table, list(new.values()))))
+
+    def ask(group: tuple[Architecture, bool, tuple[float, ...]]) -> list[list[dynamics.Capacity]]:
+        return dynamics.capacities([asked for _, asked in asking[group]], group[2], late=late)
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # array work: it runs side by side
+        for group, answers in zip(asking, threads.map(ask, asking), strict=True):
+            for (key, asked), got in zip(asking[group], answers, strict=True):
+                seen |= {(key, of.key): capacity for of, capacity in zip(asked.loads, got, strict=True)}
+    return [[seen[at, of.key] for of in one.loads] for at, one in zip(keys, every, strict=True)]
+
+
+def _recipes(one: Candidate, capacities: Sequence[dynamics.Capacity], without: frozenset[str]) -> Iterator[Recipe]:
     """For each workload and each size, the recipe of the layout that gives most."""
-    architecture = asked[0][1].architecture
-    table = layouts.serving(architecture, site) if table is None else table
-    if "expert-parallelism" in without:
-        table = layouts.take(table, np.flatnonzero(table.ep == 1))
-    if not len(table.tp):
-        return
-    cost = site.cost(architecture, variant, training=False)
-    loads = [load(workload, architecture, without) for workload, _ in asked]
-    chunks = LLAMACPP_CHUNKS if site.chip.kind == "cpu" else dynamics.CHUNKS
-    if "chunked-prefill" in without:  # a prompt is read whole
-        chunks = (max(of.longest for of in loads),)
-    seen = {} if seen is None else seen
-    at = (*place(site, architecture, name, table, without), cost.interval, late, chunks)
-    new = {of.key: of for of in loads if (at, of.key) not in seen}
-    priced = dynamics.capacities(cost, table, list(new.values()), chunks, late=late) if new else []
-    seen |= {(at, key): got for key, got in zip(new, priced, strict=True)}
-    answered = [seen[at, of.key] for of in loads]
-    for (workload, answerer), of, got in zip(asked, loads, answered, strict=True):
-        quality = None if variant.quality is None else variant.quality.value * answerer.quality
+    table, starts = one.table, one.start_s
+    for (workload, answerer), of, got in zip(one.asked, one.loads, capacities, strict=True):
+        quality = None if one.variant.quality is None else one.variant.quality.value * answerer.quality
+        places = np.maximum(dynamics.places(got.in_flight, np.array(of.z)), 1.0)
         for i in _largest(got, table.chips):
             tp, pp, dp, ep = (int(column[i]) for column in (table.tp, table.pp, table.dp, table.ep))
-            most = max(1, int(dynamics.places(got.in_flight[i], np.array(of.z))))
+            most = int(places[i])
             context = max(of.longest, most * of.context)
             rate = float(got.rate[i]) * (_together(of, most) if "continuous-batching" in without else 1.0)
             yield Recipe(
-                workload.name, workload.kind, "", answerer.model, name, site.engine(training=False), tp, pp, dp, ep,
-                units=tp * pp * dp, rate=rate, basis=cost.basis, quality=quality, max_batch=most,
+                workload.name, workload.kind, "", answerer.model, one.name, one.engine, tp, pp, dp, ep,
+                units=tp * pp * dp, rate=rate, basis=one.cost.basis, quality=quality, max_batch=most,
                 chunk=int(got.chunk[i]), context=ceil(context / CONTEXT_STEP) * CONTEXT_STEP,
                 ttft_s=float(got.ttft_s[i]), tpot_s=float(got.tpot_s[i]) if of.slo else 0.0, holds=bool(got.holds[i]),
-                start_s=site.start_s(architecture, variant, tp * pp * dp),
+                start_s=float(starts[i]),
             )  # fmt: skip
 
 
