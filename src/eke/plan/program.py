@@ -480,19 +480,19 @@ def _tight(gives: FloatArray, wanted: FloatArray) -> FloatArray:
 def _one_gang(sheet: _Sheet, problem: Problem, runs: Columns, mine: Bools, classes: int) -> None:
     """Rows gang and part of one job: it stands in one pool, or in parts over one group of pools."""
     rows = sheet.row(-np.inf, 1.0, classes)
-    group = np.array([problem.recipes[i].joint for i in runs.recipe])
-    pool = np.array([problem.recipes[i].pool for i in runs.recipe])
+    at, slot = runs.at[mine], runs.slot[mine]
+    place = [(problem.recipes[i].joint, problem.recipes[i].pool) for i in runs.recipe[mine]]
+    alone = np.array([not group for group, _ in place], dtype=bool)
     for t in range(classes):
-        here = mine & (group == "") & ((runs.slot == t) | (runs.slot < 0))
-        sheet.put(rows[[t]], runs.at[here], 1.0)
-    for g in sorted(set(group[mine]) - {""}):
-        for span in sorted(set(runs.slot[mine].tolist())):
+        sheet.put(rows[[t]], at[alone & ((slot == t) | (slot < 0))], 1.0)
+    parts = {p: np.array([p == other for other in place]) for p in sorted(set(place)) if p[0]}
+    for g in sorted({group for group, _ in parts}):
+        for span in sorted(set(slot.tolist())):
             joined = sheet.column(1, 1.0)
             sheet.put(rows if span < 0 else rows[[span]], joined, 1.0)
-            for p in sorted(set(pool[mine & (group == g)])):
-                here = mine & (group == g) & (pool == p) & (runs.slot == span)
+            for mine in (here for (group, _), here in parts.items() if group == g):
                 part = sheet.row(-np.inf, 0.0)
-                sheet.put(part, runs.at[here], 1.0)
+                sheet.put(part, at[mine & (slot == span)], 1.0)
                 sheet.put(part, joined, -1.0)
 
 

@@ -97,6 +97,7 @@ class Relaxation:
     def __init__(self, program: Rows, objective: FloatArray, like: Relaxation | None = None) -> None:
         n = len(objective)
         self._solver = _model(program, objective, (np.zeros(n), np.zeros(n)), np.zeros(n, dtype=bool))
+        self._solver.setOptionValue("presolve", "off")  # it takes longer than it saves: rows are few and sparse
         if like is not None:
             self._solver.setBasis(like._solver.getBasis())
         self._all = np.arange(n, dtype=np.int32)

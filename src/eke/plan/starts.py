@@ -33,6 +33,8 @@ NEAR_S, FAR_S = 0.3, 2.0
 """CPU seconds to put right the slots around a shortage, and then the whole day."""
 WASTED = 2e-4
 """Share of the chips in use that putting right may waste, and a tenth of a chip."""
+SMALLER = 0.1
+"""Share of a gang that may give way, at last."""
 CHURN = 10.0
 """Times its chip-time that a start counts for when a plan is put right: the fewer, the less can go wrong."""
 DEAR = 1e3
@@ -114,10 +116,24 @@ def paid(program: Program, objective: FloatArray, tie: float, x: FloatArray) -> 
         for moved in (used & (runs.slot == now), runs.slot == now, (runs.slot == now) | (runs.slot == then)):
             if day.short(x, k):
                 x = day.better(x, moved & ~runs.gang, NEAR_S)
-    for moved in (~runs.gang, np.ones(len(runs.at), dtype=bool)):
+    for gangs in (np.zeros_like(runs.gang), _like(program, x)):
         if day.short(x):
-            x = day.better(x, moved, FAR_S)
+            x = day.better(x, ~runs.gang | gangs, FAR_S, last=bool(gangs.any()))
     return x if day.shortage(x) < day.shortage(began) else began
+
+
+def _like(program: Program, x: FloatArray) -> Bools:
+    """Gangs in the place and time of those in use that are as large or a little smaller."""
+    runs, recipes = program.runs, program.problem.recipes
+    gangs = [
+        (k, recipes[runs.recipe[k]], (recipes[runs.recipe[k]].workload, recipes[runs.recipe[k]].pool, runs.slot[k]))
+        for k in np.flatnonzero(runs.gang).tolist()
+    ]
+    used = {(*place, r.joint): r.units for k, r, place in gangs if x[runs.at[k]] > 0.5}
+    like = np.zeros(len(runs.at), dtype=bool)
+    for k, r, place in gangs:
+        like[k] = 0.0 <= 1 - r.units / used.get((*place, r.joint), 1e-9) <= SMALLER
+    return like
 
 
 def _worth_a_try(program: Program, x: FloatArray) -> IntArray:
@@ -213,12 +229,12 @@ class _Day:
         _, late, behind = self.more(x)
         return float(late[late > TIGHT].sum() + behind[behind > TIGHT].sum())
 
-    def better(self, x: FloatArray, moved: Bools, seconds: float) -> FloatArray:
+    def better(self, x: FloatArray, moved: Bools, seconds: float, *, last: bool = False) -> FloatArray:
         """The plan with the runs `moved` decided anew; `x` where nothing better is found."""
         program, runs = self.program, self.program.runs
         lower, upper = steady.held(program, x, runs.at[~moved | ~(self._tried | runs.gang)])
         for column in program.aside.values():  # where chips set aside are what is aimed at, no more of them but at last
-            if moved.all() or self.objective[column] == 0.0:
+            if last or self.objective[column] == 0.0:
                 upper[column] = program.upper[column]
         start = np.concatenate([x, *(columns.ravel() for columns in self.more(x))])
         rest = len(start) - len(x)

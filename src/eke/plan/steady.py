@@ -52,7 +52,7 @@ def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
     at, kind = runs.at[some], np.searchsorted(tried, runs.recipe[some])
     for starting in (True, False):
         simple = _Simple(program, tried, at, kind, starting=starting)
-        before, found = simple.worth(x), simple.plan((lower, upper), None if starting else x)
+        before, found = simple.worth(x), simple.plan((lower, upper))
         if (
             found is not None
             and primary @ (x - found) <= 1e-6 * abs(primary @ x) + 1e-12
@@ -117,8 +117,8 @@ class _Simple:
         np.maximum.at(peak, self._kind, np.round(x[self._at]))
         return peak
 
-    def plan(self, bounds: Bounds, start: FloatArray | None) -> FloatArray | None:
-        """A plan of the recipes chosen; where these find no room in whole replicas, the best known from `start` on."""
+    def plan(self, bounds: Bounds) -> FloatArray | None:
+        """A plan of the recipes chosen; where these find no room in whole replicas, of all that are tried."""
         for rounding in ROUNDING:
             split = self._charged(bounds, rounding)
             if split is not None:
@@ -129,12 +129,10 @@ class _Simple:
                 found = self._whole((bounds[0], few))
                 if found is not None:
                     return found
-        return None if start is None else self._charged(bounds, 0.0, start)
+        return self._whole(bounds)
 
-    def _charged(self, bounds: Bounds, rounding: float, start: FloatArray | None = None) -> FloatArray | None:
-        """The plan that is worth most. Without `start`, replicas may be split, and each recipe in use needs room for
-        `rounding` more of them.
-        """
+    def _charged(self, bounds: Bounds, rounding: float) -> FloatArray | None:
+        """The plan in split replicas that is worth most; each recipe in use needs room for `rounding` more of them."""
         base, program, k = self._peaks, self._program, len(self._chips)
         used, row = self._n + k + np.arange(k), len(base.row_lower) + np.arange(k)
         wide = replace(
@@ -147,19 +145,8 @@ class _Simple:
         lower = np.concatenate([bounds[0], np.zeros(2 * k)])
         upper = np.concatenate([bounds[1], np.full(k, np.inf), np.ones(k)])
         objective = np.concatenate([-NIGHT * program.spared, -self._chips, np.full(k, -self._charge)])
-        integer = np.append(program.integer & (start is not None), np.repeat([False, True], k))
-        if start is not None:
-            peak = self._peak(start)
-            start = np.concatenate([start, peak, peak > 0])
-        found = solve.search(
-            wide,
-            objective,
-            (lower, upper),
-            integer,
-            seconds=CHOOSE_S,
-            gap=CHOICE if start is None else GAP,
-            start=start,
-        )
+        integer = np.repeat([False, False, True], [self._n, k, k])
+        found = solve.search(wide, objective, (lower, upper), integer, seconds=CHOOSE_S, gap=CHOICE)
         return None if found.x is None else found.x[: self._n]
 
     def _whole(self, bounds: Bounds) -> FloatArray | None:
