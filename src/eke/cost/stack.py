@@ -59,7 +59,7 @@ def _differing(alike: Sequence[Any]) -> dict[str, Any]:
         values = [getattr(one, name) for one in alike]
         if all(v is values[0] for v in values):
             continue
-        if is_dataclass(values[0]):
+        if all(map(is_dataclass, values)):
             found[name] = _differing(values)
         elif all(isinstance(v, int | float) for v in values) and len(set(values)) > 1:
             found[name] = np.array(values)

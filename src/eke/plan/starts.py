@@ -18,6 +18,7 @@ slots that break them, which takes a few chips of thousands. It knows the progra
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -33,8 +34,8 @@ NEAR_S, FAR_S = 0.3, 2.0
 """CPU seconds to put right the slots around a shortage, and then the whole day."""
 WASTED = 2e-4
 """Share of the chips in use that putting right may waste, and a tenth of a chip."""
-SMALLER = 0.1
-"""Share of a gang that may give way, at last."""
+SMALLER = 10
+"""Sizes of a gang that are tried when it gives way, at last."""
 CHURN = 10.0
 """Times its chip-time that a start counts for when a plan is put right: the fewer, the less can go wrong."""
 DEAR = 1e3
@@ -123,16 +124,16 @@ def paid(program: Program, objective: FloatArray, tie: float, x: FloatArray) -> 
 
 
 def _like(program: Program, x: FloatArray) -> Bools:
-    """Gangs in the place and time of those in use that are as large or a little smaller."""
+    """Gangs in the place and time of those in use, and of their size or one of the next smaller ones."""
     runs, recipes = program.runs, program.problem.recipes
-    gangs = [
-        (k, recipes[runs.recipe[k]], (recipes[runs.recipe[k]].workload, recipes[runs.recipe[k]].pool, runs.slot[k]))
-        for k in np.flatnonzero(runs.gang).tolist()
-    ]
-    used = {(*place, r.joint): r.units for k, r, place in gangs if x[runs.at[k]] > 0.5}
+    places: dict[tuple[object, ...], list[tuple[int, int]]] = defaultdict(list)
+    for k in np.flatnonzero(runs.gang).tolist():
+        r = recipes[runs.recipe[k]]
+        places[r.workload, r.pool, r.joint, int(runs.slot[k])].append((r.units, k))
     like = np.zeros(len(runs.at), dtype=bool)
-    for k, r, place in gangs:
-        like[k] = 0.0 <= 1 - r.units / used.get((*place, r.joint), 1e-9) <= SMALLER
+    for gangs in places.values():
+        used = max((size for size, k in gangs if x[runs.at[k]] > 0.5), default=0)
+        like[[k for _, k in sorted(g for g in gangs if g[0] <= used)[-SMALLER:]]] = True
     return like
 
 
