@@ -295,8 +295,9 @@ def rows(asked: Sequence[Asked]) -> Rows:
     *columns, longest = np.repeat(numbers, width, axis=0).T.copy()
     held = stack.max_sequences(which, every, columns[4])
     room = np.where(stack.max_sequences(which, every, longest) >= 1, held, 0).astype(float)
-    lengths = (np.repeat(np.array(few), width, axis=0) for few in zip(*((of.samples, of.answers) for of in loads)))
-    return Rows(stack, which, every, *(*columns, *lengths, room))
+    lengths = ([of.samples for of in loads], [of.answers for of in loads])
+    tails = (np.repeat(np.array(few), width, axis=0) for few in lengths)
+    return Rows(stack, which, every, *(*columns, *tails, room))
 
 
 def steepness(b: FloatArray, fuller: FloatArray, t: FloatArray, z: FloatArray) -> FloatArray:
