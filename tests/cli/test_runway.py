@@ -10,26 +10,13 @@ from typing import Any
 
 import pytest
 import typer
-from tests.plan.scenarios import SMALL
+from tests.plan.scenarios import over_a_year
 from typer.testing import CliRunner
 
 from eke.cli.runway import runway
 from eke.errors import InputError
 
-GROWING = (
-    SMALL.replace("slots: 4", "slots: 2")
-    + """
-generations:
-  first: next
-  compute_growth: 12.0
-  model_growth: 2.0
-  serving_growth: 5%/mo
-  horizon: 12 mo
-  attrition: {default: 10%/y}
-  arrivals: [{pool: l20, nodes: 4, at: 3 mo, chance: 50%}]
-  restarts: {mean_time_between_failures: 40 kh, recovery: 15 min}
-"""
-)
+GROWING = over_a_year(12.0)
 FEW = ("--samples", "20")
 DAY = (int, float, type(None))
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import typer
-from tests.plan.scenarios import SMALL
 from typer.testing import CliRunner
 
 from eke.cli.savings import savings
@@ -17,14 +16,6 @@ from eke.errors import InputError
 
 app = typer.Typer()
 app.command()(savings)
-
-
-@pytest.fixture(scope="module")
-def scenario(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The small scenario as a file."""
-    file = tmp_path_factory.mktemp("savings") / "small.yaml"
-    file.write_text(SMALL.replace("slots: 4", "slots: 1").replace("office-day", "flat"))
-    return str(file)
 
 
 def test_the_table_and_the_chart(scenario: str, tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ import io
 import json
 from pathlib import Path
 
-import pytest
 import typer
-from tests.plan.scenarios import SMALL
 from typer.testing import CliRunner
 
 from eke.cli.worth import worth
@@ -17,14 +15,6 @@ from eke.cli.worth import worth
 app = typer.Typer()
 app.command()(worth)
 ASKED = ("--chips", "H800-SXM,L20,Ascend-910C", "--value", "900")
-
-
-@pytest.fixture(scope="module")
-def scenario(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The small scenario as a file."""
-    file = tmp_path_factory.mktemp("worth") / "small.yaml"
-    file.write_text(SMALL.replace("slots: 4", "slots: 1").replace("office-day", "flat"))
-    return str(file)
 
 
 def test_the_table_and_the_chart(scenario: str, tmp_path: Path) -> None:

@@ -58,6 +58,28 @@ workloads:
 objective: fewest-chips
 """
 
+STEADY = SMALL.replace("slots: 4", "slots: 1").replace("office-day", "flat")
+"""The same all day: what asks for many relaxations is sooner done."""
+
+
+def over_a_year(compute: float, text: str = SMALL) -> str:
+    """A scenario's text with generations, each of `compute` times the one before, over a year."""
+    return (
+        text.replace("slots: 4", "slots: 2").replace("name: small", "name: growing")
+        + f"""
+generations:
+  first: next
+  compute_growth: {compute}
+  model_growth: 2.0
+  serving_growth: 5%/mo
+  horizon: 12 mo
+  attrition: {{default: 10%/y}}
+  arrivals: [{{pool: l20, nodes: 4, at: 3 mo, chance: 50%}}]
+  restarts: {{mean_time_between_failures: 40 kh, recovery: 15 min}}
+"""
+    )
+
+
 TOO_MUCH = SMALL.replace("rate: 40/s", "rate: 4000/s").replace("name: small", "name: too-much")
 
 

@@ -18,23 +18,10 @@ from eke.plan.runway.stock import losses
 from eke.plan.runway.timeline import ends, until
 from eke.units import SECONDS
 
-from .scenarios import SMALL
+from .scenarios import SMALL, over_a_year
 
 MONTH_S = SECONDS["mo"]
-GROWING = (
-    SMALL.replace("nodes: 8,", "nodes: 16,").replace("slots: 4", "slots: 2").replace("name: small", "name: growing")
-    + """
-generations:
-  first: next
-  compute_growth: 4.0
-  model_growth: 2.0
-  serving_growth: 5%/mo
-  horizon: 12 mo
-  attrition: {default: 10%/y}
-  arrivals: [{pool: l20, nodes: 4, at: 3 mo, chance: 50%}]
-  restarts: {mean_time_between_failures: 40 kh, recovery: 15 min}
-"""
-)
+GROWING = over_a_year(4.0, SMALL.replace("nodes: 8,", "nodes: 16,"))
 FEW = 60
 FAR = 1e9
 

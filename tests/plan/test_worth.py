@@ -6,14 +6,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from tests.plan.scenarios import SMALL, TOO_MUCH
+from tests.plan.scenarios import STEADY, TOO_MUCH
 
 from eke.errors import Infeasible, UnknownName
 from eke.plan import parse, planner, program
 from eke.plan.stock import GROWN, Open
 from eke.plan.worth import Worth, worth
 
-TINY = SMALL.replace("slots: 4", "slots: 1").replace("office-day", "flat")
+TINY = STEADY
 KINDS = ("H800-SXM", "L20", "H20-96", "A100-SXM-80", "T4")
 
 

@@ -42,6 +42,7 @@ def savings(
 
 def _flat(row: dict[str, Any], pools: Sequence[str]) -> dict[str, Any]:
     saved, spans = row.pop("chips_saved"), row.pop("interval")
+    del row["rests_on"]
     by_pool = {f"saved_{pool}": (saved.get(pool), spans.get("chips_saved", {}).get(pool)) for pool in pools}
     found = {name: (row.pop(name), spans.get(name)) for name in ("stock_saved", "alone", "fair_share")} | by_pool
     flat = dict(row)

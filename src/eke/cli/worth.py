@@ -48,6 +48,7 @@ def worth(
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     spans = row.pop("interval")
+    del row["rests_on"]
     for name in ("adds", "replaces"):
         row[f"{name}_low"], row[f"{name}_high"] = spans.get(name, (None, None))
     return row

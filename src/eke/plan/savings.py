@@ -41,6 +41,9 @@ from eke.plan.stock import GROWN, Open, lean
 FORMAT = "eke.savings/1"
 BARE = "without them"
 """The first step of the waterfall."""
+IDLE = "with everything else, it spares only chips of which enough are left over without it"
+"""Why nothing is saved of the mix where chips of some pool are."""
+LOST = "with everything else, nothing is lost without it"
 SLACK = 1e-6
 """Share of the objective that counting may lose, and of a chip that is none."""
 
@@ -52,7 +55,8 @@ class Saving:
     Attributes:
         used: whether the plan uses it. reason: why not, or why there is no number.
         chips_saved: by pool. stock_saved, alone, fair_share: chips of the stock's own mix.
-        basis: of the least known speed that the row rests on. interval: of each number, 80% by the cost model.
+        basis: of the least known speed that the row rests on. rests_on: share of what speeds move in it, by basis.
+        interval: of each number, 80% by the cost model.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Saving:
     fair_share: float | None
     reason: str | None
     basis: Basis | None
+    rests_on: Mapping[str, float]
     interval: Mapping[str, Any]
 
 
@@ -75,8 +80,8 @@ class Savings:
     Attributes:
         chips: owned. needed: chips of the stock's own mix that the demand takes with everything; `bare`: with nothing
             of `shared`, the groups whose savings add up to what lies between.
-        basis: of the least known speed they rest on. interval: of `bare`, of all that is `saved` and of what is
-            `shared`, 80% by the cost model.
+        basis: of the least known speed they rest on. rests_on: share of what speeds move in `bare` and in what is
+            saved, by basis. interval: of `bare`, of all that is `saved` and of what is `shared`, 80% by the cost model.
     """
 
     scenario: str
@@ -86,6 +91,7 @@ class Savings:
     shared: Mapping[str, float]
     pools: tuple[str, ...]
     basis: Basis | None
+    rests_on: Mapping[str, float]
     interval: Mapping[str, Any]
     optimisations: tuple[Saving, ...]
 
@@ -131,14 +137,18 @@ def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None
             rows.append(_none(o, o.why_not or idle[o.name]))
         else:
             saved = _less(stock[o.name], with_all)
+            by_pool = {p: _less(least[o.name][p], full[p]) for p in full}
             reason = None
             if o.name in fixed:
                 reason = "these promises do not hold without it, on any number of chips"
             elif saved is None or not saved.value:
-                reason = "with everything else, nothing is lost without it"
+                spared = [p for p, e in by_pool.items() if e is None or e.value > 0]
+                reason = (
+                    f"{IDLE} ({', '.join(spared)})" if spared else "with everything else, nothing is lost without it"
+                )
             rows.append(
                 _saving(
-                    o, {p: _less(least[o.name][p], full[p]) for p in full}, saved, alone.get(o.name),
+                    o, by_pool, saved, alone.get(o.name),
                     _part(o, free, shared, stock, with_all, alone), reason, speeds,
                 )
             )  # fmt: skip
@@ -147,6 +157,7 @@ def savings(scenario: Scenario, *, progress: Callable[[str], None] | None = None
     return Savings(
         scenario.name, counted.chips, with_all.value, _number(nothing), {g: e.value for g, e in shared.items()},
         tuple(full), weakest(with_all.basis, nothing.basis if nothing else None),
+        speeds.rests_on(*(e for e in found.values() if e)),
         {name: speeds.interval(e) for name, e in found.items() if e}
         | {"shared": {g: speeds.interval(e) for g, e in shared.items()}},
         tuple(rows),
@@ -160,15 +171,15 @@ def _saving(
     found = {"stock_saved": saved, "alone": alone, "fair_share": fair}
     spans: dict[str, Any] = {name: speeds.interval(e) for name, e in found.items() if e}
     spans["chips_saved"] = {p: speeds.interval(e) for p, e in by_pool.items() if e}
-    basis = weakest(*(e.basis for e in (*found.values(), *by_pool.values()) if e))
+    rests = [e for e in (*found.values(), *by_pool.values()) if e]
     return Saving(
         o.name, o.group, o.says, True, {p: _number(e) for p, e in by_pool.items()}, _number(saved), _number(alone),
-        _number(fair), reason, basis, spans,
+        _number(fair), reason, weakest(*(e.basis for e in rests)), speeds.rests_on(*rests), spans,
     )  # fmt: skip
 
 
 def _none(o: Optimisation, reason: str) -> Saving:
-    return Saving(o.name, o.group, o.says, False, {}, None, None, None, reason, None, {})
+    return Saving(o.name, o.group, o.says, False, {}, None, None, None, reason, None, {}, {})
 
 
 def _number(of: Estimate | None) -> float | None:

@@ -79,6 +79,12 @@ def headline(plan: Plan) -> str:
     return f"{plan.scenario}: {reached}; any plan on this stock: {kind} {bound} (gap {o.gap:.2%})"
 
 
+def amounts(span: Span, unit: str) -> str:
+    """From where to where an objective lies, in its unit: `524–708 PFLOP/s`."""
+    low, high = amount(span[0], unit, 3), amount(span[1], unit, 3)
+    return low if low == high else f"{low.removesuffix(high.lstrip('0123456789.,'))}–{high}"
+
+
 _PREFIXES = (("P", 1.0), ("T", 1e3), ("G", 1e6))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eke.plan.interval import Span, across, told
+from eke.plan.interval import Span, across, based, told
 from eke.plan.savings import BARE, Savings, steps
 
 
@@ -17,7 +17,7 @@ def replacing(of: Savings) -> list[dict[str, Any]]:
             name: _chips(getattr(o, key), o.interval.get(key))
             for name, key in (("of the mix", "stock_saved"), ("alone", "alone"), ("fair share", "fair_share"))
         }
-        | {"basis": o.basis}
+        | {"basis": based(o.basis, o.rests_on)}
         for o in of.optimisations
         if o.used
     ]
@@ -43,7 +43,7 @@ def headline(of: Savings) -> str:
         )
     return (
         f"{of.chips:,.0f} chips; the same work without these optimisations: {told(of.bare, of.interval['bare'])} of "
-        f"this mix. Saved: {told(of.bare - of.needed, of.interval['saved'])} chips; {of.basis}"
+        f"this mix. Saved: {told(of.bare - of.needed, of.interval['saved'])} chips; {based(of.basis, of.rests_on)}"
     )
 
 
@@ -55,7 +55,7 @@ def reasons(of: Savings) -> list[str]:
 COUNTED = (
     "No number (–): these chips alone cannot replace it. In brackets: where a number lies in 80% of cases, the speed "
     "of each kind of chip varying by itself in the cost model's interval, to first order; the number stands on the "
-    "slow side of speeds, as plans do. Basis: of the least known speed that a row rests on."
+    "slow side of speeds, as plans do. Basis: of the speeds that move a row's numbers, by their part in them."
 )
 
 

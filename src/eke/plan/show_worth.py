@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from eke.plan.interval import Span, told
+from eke.plan.interval import Span, based, told
 from eke.plan.worth import STEPS, Holding, Offer, Worth
 
 SURE = (
     "In brackets: where a number lies in 80% of cases, the speed of each kind of chip varying by itself in the cost "
-    "model's interval; the number stands on the slow side of speeds, as plans do. Basis: of the least known speed that "
-    "a row rests on."
+    "model's interval; the number stands on the slow side of speeds, as plans do. Basis: of the speeds that move a "
+    "row's numbers, by their part in them."
 )
 
 
@@ -31,7 +31,7 @@ def useful(of: Worth) -> list[Offer]:
 
 def reached(of: Worth) -> str:
     """What the stock as it is reaches, and how sure that is."""
-    reaches = f"{told(of.reached, of.interval['reached'], 4)} {of.unit}; {of.basis}"
+    reaches = f"{told(of.reached, of.interval['reached'], 4)} {of.unit}; {based(of.basis, of.rests_on)}"
     return (
         f"the stock as it is reaches {reaches}. Replicas and gangs are split here: a plan in whole ones reaches less."
     )
@@ -50,7 +50,7 @@ def _kept(h: Holding, value: float | None) -> dict[str, Any]:
             "off above, a kWh": _price(h.power_price, h, "power_price"),
             "off above, a chip-hour": _price(h.rent, h, "rent"),
         }
-    return row | {"basis": h.basis or ""}
+    return row | {"basis": based(h.basis, h.rests_on)}
 
 
 def _without(lost: float, span: Span) -> str:
@@ -74,5 +74,5 @@ def _bought(o: Offer, made: Worth) -> dict[str, Any]:
         f"one is worth, {made.beside}": (
             "" if o.replaces is None else told(o.replaces, o.interval.get("replaces"), 2)
         ),
-        "W": "unknown" if o.watts is None else f"{o.watts:,.0f}", "basis": o.basis,
+        "W": "unknown" if o.watts is None else f"{o.watts:,.0f}", "basis": based(o.basis, o.rests_on),
     }  # fmt: skip

@@ -42,7 +42,8 @@ class Offer:
     Attributes:
         adds: of the objective, a node, over the first `NODES` (of an owned pool no more than it has).
         replaces: chips of `beside` that one such chip is worth.
-        basis: of the weakest recipe that could run on it; None: it can do nothing here.
+        basis: of the weakest recipe that could run on it; None: it can do nothing here. rests_on: share of what speeds
+            move in `adds`, by basis.
         interval: of `adds` and `replaces`, 80% by the cost model.
     """
 
@@ -52,6 +53,7 @@ class Offer:
     replaces: float | None
     watts: float | None
     basis: Basis | None
+    rests_on: Mapping[str, float]
     interval: Mapping[str, Span]
 
 
@@ -65,8 +67,9 @@ class Holding:
         lost: of the objective without the pool; None: promises break. kilowatts: at full load.
         power_price, rent: currency a kWh, and a chip-hour, from which on the pool is better switched off; None: never
             (promises), or the objective has no price.
-        basis: of the least known speed these rest on. interval: of each, of a tenth of the pool `more` and `less`, and
-            of the curve point by point, 80% by the cost model.
+        basis: of the least known speed these rest on. rests_on: share of what speeds move in what is lost, and in a
+            tenth of the pool, by basis. interval: of each, of a tenth of the pool `more` and `less`, and of the curve
+            point by point, 80% by the cost model.
     """
 
     pool: str
@@ -79,6 +82,7 @@ class Holding:
     power_price: float | None
     rent: float | None
     basis: Basis | None
+    rests_on: Mapping[str, float]
     interval: Mapping[str, Any]
 
 
@@ -89,7 +93,8 @@ class Worth:
     Attributes:
         reached: of the objective, in `unit`. beside: the owned chip that others are compared with.
         value: currency a day for one `unit` of the objective; None: nobody said.
-        basis: of the least known speed that `reached` rests on. interval: of `reached`, 80% by the cost model.
+        basis: of the least known speed that `reached` rests on. rests_on: share of what speeds move in it, by basis.
+            interval: of `reached`, 80% by the cost model.
     """
 
     scenario: str
@@ -100,6 +105,7 @@ class Worth:
     value: float | None
     overhead: float
     basis: Basis | None
+    rests_on: Mapping[str, float]
     interval: Mapping[str, Span]
     offers: tuple[Offer, ...]
     holdings: tuple[Holding, ...]
@@ -162,7 +168,7 @@ def worth(
     all_of_it = reached * sign
     return Worth(
         scenario.name, problem.goal, unit, all_of_it.value, beside.chip.name, value, overhead, reached.basis,
-        {"reached": speeds.interval(all_of_it)}, tuple(offers), tuple(holdings),
+        speeds.rests_on(all_of_it), {"reached": speeds.interval(all_of_it)}, tuple(offers), tuple(holdings),
     )  # fmt: skip
 
 
@@ -204,13 +210,14 @@ def _offer(
             adds = (more - reached) * (1 / NODES)
             speeds = speeds.beside(scenario, pool)
     if adds.value <= 0:
-        return Offer(kind.name, kind.vendor, 0.0, 0.0 if each.value > 0 else None, kind.tdp, basis, {})
+        return Offer(kind.name, kind.vendor, 0.0, 0.0 if each.value > 0 else None, kind.tdp, basis, {}, {})
     interval = {"adds": speeds.interval(adds)}
     replaces = None
     if each.value > 0:
         ratio = adds / (each * PER_NODE)
         replaces, interval["replaces"] = ratio.value, speeds.interval(ratio)
-    return Offer(kind.name, kind.vendor, adds.value, replaces, kind.tdp, basis, interval)
+    rests_on = speeds.rests_on(adds)
+    return Offer(kind.name, kind.vendor, adds.value, replaces, kind.tdp, basis, rests_on, interval)
 
 
 def _basis(problem: Problem, pool: str) -> Basis | None:
@@ -239,6 +246,7 @@ def _holding(
     return Holding(
         pool.name, pool.chip.name, chips, curve, number["least"] or 0.0, number["lost"], kilowatts,
         number["power_price"], number["rent"], weakest(*(e.basis for e in (*found.values(), least) if e)),
+        speeds.rests_on(*(e for name in ("lost", *STEPS) if (e := told[name]))),
         {name: speeds.interval(e) for name, e in told.items() if e}
         | {"curve": tuple(None if y is None else speeds.interval(y * sign) for y in found.values())},
     )  # fmt: skip

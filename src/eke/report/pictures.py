@@ -16,7 +16,6 @@ from eke.plan.interval import told
 from eke.plan.plan import Plan
 from eke.plan.runway import chart as fan
 from eke.report.facts import Facts
-from eke.report.words import own_speed
 
 NIGHT = {
     charts.INK: "#e8e6df", charts.SOFT: "#a2aaa6", charts.RULE: "#2e3538", charts.PAPER: "#1b2023",
@@ -95,7 +94,7 @@ def day(facts: Facts) -> Any:
 
 
 def prices(facts: Facts) -> Any:
-    """What one more chip of each pool is worth, from the slow end of its own speed to the fast end.
+    """What one more chip of each pool is worth, with where that lies in 80% of cases.
 
     Raises:
         InputError: promises break.
@@ -107,7 +106,7 @@ def prices(facts: Facts) -> Any:
     most = max((p.price for p in plan.pools), default=0.0)
     values = [
         {"pool": f"{p.name} ({p.chip})", "price": p.price,
-         "says": told(p.price, (p.price, p.price * own_speed(facts, p.name)), 2) if p.price > NOTHING * most else "0"}
+         "says": told(p.price, p.interval.get("price"), 2) if p.price > NOTHING * most else "0"}
         for p in plan.pools
     ]  # fmt: skip
     base = alt.Chart(alt.Data(values=values)).encode(

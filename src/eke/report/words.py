@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eke import units
-from eke.plan.interval import across, told
+from eke.plan.interval import across, based, told
 from eke.plan.plan import Kept, Plan
-from eke.plan.runway import tell
+from eke.plan.runway import Runway, tell
 from eke.plan.scenario import Serve, Train
-from eke.plan.show import amount, spread
+from eke.plan.show import amount, amounts, spread
 from eke.report.facts import Facts
 
 STEADY = 0.02
@@ -44,18 +44,16 @@ def headline(facts: Facts) -> str:
     plan, o = facts.plan, facts.plan.objective
     if o.value is None or o.bound is None or o.gap is None:
         return "No plan on this stock keeps all promises; what would make them hold stands below."
-    value, bound = amount(o.value, o.unit), amount(o.bound, o.unit)
-    trains = {w.name for w in plan.workloads if w.kind == "train"}
-    bases = {str(i): p.basis for i, p in enumerate(plan.placements) if p.workload in trains}
-    fast = max((faster(facts, name) for name in trains), default=1.0)
+    value, bound, span = amount(o.value, o.unit), amount(o.bound, o.unit), o.interval.get("value")
+    known = based(o.basis, o.rests_on)
+    sure = f" (80% interval {_bare(amounts(span, o.unit))}; {known})" if span and known else ""
     match o.name:
         case "train-progress":
-            sure = f"80% interval up to {_bare(amount(o.value * fast, o.unit, 4))}; {_weakest(bases)}"
-            does, limit = f"This stock trains at {_bare(value)} ({sure})", f"passes {_bare(bound)}"
-        case "fewest-chips":
-            does, limit = f"The work takes {value}", f"takes fewer than {bound}"
+            does, limit = f"This stock trains at {_bare(value)}{sure}", f"passes {_bare(bound)}"
+        case "fewest-chips" | "least-energy":
+            does, limit = f"The work takes {value}{sure}", f"takes less than {bound}"
         case _:
-            does, limit = f"The work brings {value}", f"brings more than {bound}"
+            does, limit = f"The work brings {value}{sure}", f"brings more than {bound}"
     beside = " and keeps every promise" if plan.feasible and o.name == "train-progress" else ""
     return f"{does}{beside}; no plan on it, under this cost model, {limit} (gap {o.gap:.2%})."
 
@@ -85,10 +83,10 @@ def figures(facts: Facts) -> list[Figure]:
         kept = next(k for k in plan.workloads if k.name == w.name)
         if isinstance(w, Train) and kept.days:
             promised = f" of {day(w.deadline_s / 86400)}" if w.deadline_s else ""
-            low = kept.days / faster(facts, w.name)
+            low, high = kept.interval["days"]
             found.append(
                 Figure(f"{w.name} is done", f"day {day(kept.days)}{promised}",
-                       f"80% interval: day {day(low)} to {day(kept.days)}; {basis(plan, w.name)}")
+                       f"80% interval: day {day(low)} to {day(high)}; {basis(plan, w.name)}")
             )  # fmt: skip
             break
     r = facts.runway
@@ -98,13 +96,13 @@ def figures(facts: Facts) -> list[Figure]:
         found.append(
             Figure("Generations finished", f"{p50} in {r.horizon_days / MONTH_DAYS:.0f} mo",
                    f"{between} in 80% of futures; mean {r.expected_generations:.1f}, parts counted; "
-                   f"{r.suffices_basis['training'] or 'unknown'}")
+                   f"{_first(r) or 'unknown'}")
         )  # fmt: skip
     s = facts.savings
     if s is not None and s.bare is not None:
         found.append(
             Figure("Software saves", f"{s.bare - s.needed:,.0f} chips",
-                   f"of this mix; 80% interval: {across(s.interval['saved'])}; {s.basis}")
+                   f"of this mix; 80% interval: {across(s.interval['saved'])}; {based(s.basis, s.rests_on)}")
         )  # fmt: skip
     return found
 
@@ -116,21 +114,19 @@ def guessed(plan: Plan) -> float:
 
 
 def basis(plan: Plan, workload: str) -> str:
-    """The weakest basis of a workload's placements."""
-    return _weakest({str(i): p.basis for i, p in enumerate(plan.placements) if p.workload == workload})
+    """How well the speeds are known at which a workload is done, by its chips."""
+    chips: dict[str, float] = {}
+    for p in plan.placements:
+        if p.workload == workload:
+            chips[p.basis] = chips.get(p.basis, 0.0) + p.chips
+    total = sum(chips.values())
+    weakest = next((b for b in ("guessed", "modelled", "measured") if chips.get(b)), None)
+    return based(weakest, {b: n / total for b, n in chips.items()}) or "unknown basis"
 
 
-def _weakest(found: object) -> str:
-    values = set(found.values()) if isinstance(found, dict) else set()
-    return next((b for b in ("guessed", "modelled", "measured") if b in values), "unknown basis")
-
-
-def faster(facts: Facts, workload: str) -> float:
-    """How many times as fast a workload runs if all its chips are at the fast end of their 80% intervals."""
-    mine = [p for p in facts.plan.placements if p.workload == workload]
-    slow = sum(p.share for p in mine)
-    fast = sum(p.share * facts.known[p.pool, p.kind == "train"].faster for p in mine)
-    return fast / slow if slow else 1.0
+def _first(r: Runway) -> str:
+    """What the first generation's training rests on."""
+    return next((based(g.basis or None, g.rests_on) for g in r.generations), "")
 
 
 # Who does what
@@ -246,7 +242,11 @@ def ahead(facts: Facts) -> str:
     r = facts.runway
     if r is None:
         return ""
-    ends = [f"{g.name} day {tell.span(g.end_days)} ({g.basis})" for g in r.generations if g.end_days["p10"] is not None]
+    ends = [
+        f"{g.name} day {tell.span(g.end_days)} ({based(g.basis or None, g.rests_on)})"
+        for g in r.generations
+        if g.end_days["p10"] is not None
+    ]
     grows = "" if facts.scenario.generations else " Growth is assumed: the scenario states none."
     return (f"80% of ends: {'; '.join(ends)}." if ends else "No generation is done within the horizon.") + grows
 
@@ -296,7 +296,7 @@ def numbers(facts: Facts) -> list[str]:
     for w in jobs:
         kept = next(k for k in plan.workloads if k.name == w.name)
         if kept.tokens_per_s:
-            high = kept.tokens_per_s * faster(facts, w.name)
+            high = kept.interval["tokens_per_s"][1]
             lines.append(
                 f"{w.name} at {units.show_count(kept.tokens_per_s)} tokens/s is what the slow end gives; the fast end "
                 f"gives {units.show_count(high)}."
@@ -350,26 +350,11 @@ def prices(facts: Facts) -> str:
     if not ranked:
         return "No pool is short: one more chip of any kind adds nothing."
     first, unit = ranked[0], ranked[0].price_unit.removesuffix(" per chip").removesuffix(" of training")
-    top = amount(first.price * own_speed(facts, first.name), unit, 3)
-    more = f"One more {first.chip} in {first.name} adds {amount(first.price, unit, 3)} (80% interval up to {top}; "
-    more += f"{pool_basis(facts, first.name)})"
+    adds, known = amount(first.price, unit, 3, first.interval.get("price")), based(first.basis, first.rests_on)
+    more = f"One more {first.chip} in {first.name} adds {adds}{f' ({known})' if known else ''}"
     none = [p.name for p in facts.plan.pools if p.price <= 1e-3 * first.price]
     rest = f"; in {', '.join(none)} next to nothing" if none else ""
-    return f"{more}{rest}. At the margin, from the slow to the fast end of that chip's speed."
-
-
-def own_speed(facts: Facts, pool: str) -> float:
-    """How many times as fast the chips of a pool are at the fast end of their intervals, by what they do."""
-    mine = [p for p in facts.plan.placements if p.pool == pool]
-    used = sum(p.chips for p in mine)
-    fast = sum(p.chips * facts.known[pool, p.kind == "train"].faster for p in mine)
-    return fast / used if used else facts.known[pool, True].faster
-
-
-def pool_basis(facts: Facts, pool: str) -> str:
-    """The weakest basis of what a pool does; of its speeds where it does nothing."""
-    mine = {str(i): p.basis for i, p in enumerate(facts.plan.placements) if p.pool == pool}
-    return _weakest(mine or {t: facts.known[pool, t].basis for t in (False, True)})
+    return f"{more}{rest}. At the margin; in brackets 80% of cases, planned anew at other speeds."
 
 
 def saved(facts: Facts) -> str:
@@ -381,7 +366,7 @@ def saved(facts: Facts) -> str:
         return "Without these optimisations no number of chips of this mix keeps the promises."
     return (
         f"The same work would take {told(s.bare, s.interval['bare'])} chips of this mix without these optimisations "
-        f"and takes {s.needed:,.0f} with them ({s.basis}; in brackets 80% of cases)."
+        f"and takes {s.needed:,.0f} with them ({based(s.basis, s.rests_on)}; in brackets 80% of cases)."
     )
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DAYS = SECONDS["mo"] / SECONDS["d"]
 WIDTH = 640
+ROOM = 0.3
+"""Share of the width that words beside a bar need."""
 
 
 def draw(of: Runway, *, width: int = WIDTH, step: int = 36, chips: bool = True) -> Any:
@@ -33,11 +35,12 @@ def draw(of: Runway, *, width: int = WIDTH, step: int = 36, chips: bool = True) 
         x=alt.X("start:Q", scale=axis, title=when), x2="middle:Q", y=y
     )
     early = base.mark_bar(height=0.6 * step, color=charts.TRAIN, opacity=0.35).encode(x="early:Q", x2="late:Q", y=y)
+    places = {"after": ("left", 6, 0), "before": ("right", -6, 0), "above": ("left", 0, -step / 2 + 1)}
     said = [
-        base.transform_filter(f"datum.inside == {int(inside)}")
-        .mark_text(align="left", dx=6, color=charts.PAPER if inside else charts.SOFT, fontSize=11)
+        base.transform_filter(f"datum.place == '{place}'")
+        .mark_text(align=align, dx=dx, dy=dy, color=charts.SOFT, fontSize=11)
         .encode(x="label:Q", y=y, text="said:N")
-        for inside in (False, True)
+        for place, (align, dx, dy) in places.items()
     ]
     top = alt.layer(body, early, *said).properties(width=width, height=step * len(order) + 8)
     told = f"{of.expected_generations:.1f} generations in {horizon:.0f} months"
@@ -62,12 +65,17 @@ def _bars(of: Runway) -> list[dict[str, Any]]:
         if start is None:
             continue
         ends = {k: of.horizon_days if v is None else v for k, v in g.end_days.items()}
-        some, inside = g.end_days["p10"] is not None, ends["p90"] > 0.75 * of.horizon_days
+        some = g.end_days["p10"] is not None
+        # words stand where there is room for them: after the bar, else before it, else above
+        place = (
+            "after" if ends["p90"] <= (1 - ROOM) * of.horizon_days
+            else "before" if start >= ROOM * of.horizon_days else "above"
+        )  # fmt: skip
         rows.append(
             {
                 "generation": g.name, "start": start / DAYS, "middle": ends["p50"] / DAYS,
                 "early": (ends["p10"] if some else ends["p50"]) / DAYS, "late": ends["p90"] / DAYS,
-                "label": (start if inside else ends["p90"]) / DAYS, "inside": int(inside),
+                "label": (ends["p90"] if place == "after" else start) / DAYS, "place": place,
                 "said": f"{share(g.chance)} in time" if g.chance < 1 else f"day {ends['p50']:,.0f}",
             }
         )  # fmt: skip

@@ -24,7 +24,7 @@ class Outlook:
         binds: what would have to grow for it to end earlier.
         effective_share: share of its gangs' time that counts, in the median.
         tokens_per_s: trained in the median, halfway through.
-        basis: of its speed.
+        basis: of the least known speed it is trained at. rests_on: share of the gang's speed, by basis.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Outlook:
     effective_share: float | None
     tokens_per_s: float | None
     basis: str
+    rests_on: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

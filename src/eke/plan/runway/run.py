@@ -9,7 +9,7 @@ the pools that train it fastest in that month of that future.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -395,8 +395,19 @@ class Outlooks:
             t.of.name, t.of.workload.model, a.parameters, a.active_parameters, t.of.workload.tokens, t.of.flop,
             quantiles(t.start / DAY_S, horizon), quantiles(t.end / DAY_S, horizon), round(float(finishes.mean()), 4),
             round(float(done.mean()), 4), pools, binds, kept, rate,
-            basis_of(t) or "",
+            basis_of(t) or "", self._rests_on(t, pools),
         )  # fmt: skip
+
+    def _rests_on(self, t: Trained, pools: Mapping[str, float]) -> dict[str, float]:
+        """Share of a gang's speed, chips in `pools`, by how well the speeds of its kinds are known."""
+        if not t.ways:
+            return {}
+        team, parts, owned = taken(t).team, dict[str, float](), self.scenario.fleet.pools
+        for i, r in zip(team.pools, team.recipes, strict=True):
+            part = pools.get(owned[i].name, 0.0) * self.per_chip[owned[i].name] * float(team.speed[i])
+            parts[r.basis] = parts.get(r.basis, 0.0) + part
+        total = sum(parts.values())
+        return {basis: part / total for basis, part in parts.items() if part}
 
     def _sensitivity(self, found: list[Trained]) -> tuple[Sensitivity, ...]:
         """Dates if chips failed more or less often."""
@@ -420,10 +431,12 @@ class Outlooks:
 
 def basis_of(t: Trained) -> Basis | None:
     """Of the least known speed that a generation's training rests on, in the way that most futures take."""
-    if not t.ways:
-        return None
-    taken = np.bincount(t.way[t.rate > 0], minlength=len(t.ways))
-    return weakest(*(r.basis for r in t.ways[int(taken.argmax())].team.recipes))
+    return weakest(*(r.basis for r in taken(t).team.recipes)) if t.ways else None
+
+
+def taken(t: Trained) -> Way:
+    """The way that most futures train a generation in."""
+    return t.ways[int(np.bincount(t.way[t.rate > 0], minlength=len(t.ways)).argmax())]
 
 
 def posed(scenario: Scenario, names: tuple[str, ...]) -> Problem:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eke import units
+from eke.plan.interval import based
 from eke.plan.program import Problem
 from eke.plan.runway.result import Month, Runway
 from eke.plan.runway.stock import GROWTH_SPREAD, MONTH_S, quantiles
@@ -174,7 +175,7 @@ def generations(of: Runway) -> list[dict[str, Any]]:
             "done": f"{g.done:.0%}",
             "time that counts": "" if g.effective_share is None else f"{g.effective_share:.1%}",
             "trained by (chips)": ", ".join(f"{p} {n:,.0f}" for p, n in g.pools.items()) or "nobody",
-            "basis": g.basis,
+            "basis": based(g.basis or None, g.rests_on),
         }
         for g in of.generations
     ]
