@@ -44,10 +44,11 @@ def alike(plan: Plan, other: Plan, scenario: Scenario) -> bool:
 
 
 def lost(plan: Plan) -> dict[str, list[str]]:
-    """Workloads that do not run at all, and others whose promise is not kept."""
+    """Workloads that do not run at all, others whose promise is not kept, and pools without room for what starts."""
     run = {p.workload for p in plan.placements}
     broken = [w.name for w in plan.workloads if not w.met]
-    return {"stopped": [n for n in broken if n not in run], "broken": [n for n in broken if n in run]}
+    late = [p.name for p in plan.pools if any(p.late_chips)]
+    return {"stopped": [n for n in broken if n not in run], "broken": [n for n in broken if n in run], "late": late}
 
 
 def ceiling(scenario: Scenario) -> float | None:
@@ -104,7 +105,7 @@ def show(row: dict[str, Any]) -> None:
 
 
 def _lost(row: dict[str, Any]) -> str:
-    told = [f"{names}: {', '.join(row[names])}" for names in ("stopped", "broken") if row[names]]
+    told = [f"{names}: {', '.join(row[names])}" for names in ("stopped", "broken", "late") if row[names]]
     return "; ".join(told)
 
 

@@ -221,10 +221,32 @@ def lexicographic(posed: Problem) -> tuple[float, ...]:
     return top
 
 
+def test_a_second_service_is_answered_with_what_is_left() -> None:
+    """A solver may break a row by its tolerance: on these six recipes it left the second service with nothing."""
+    loads = [
+        Serve(f"s{i}", "m", MODEL, Traffic(1.0, (1.0,), constant(100), constant(10)), Slo(1, 1), priority=1 + i)
+        for i in (0, 1)
+    ]
+    recipes = [
+        recipe("s0", "serve", "a", 1, 0.4), recipe("s0", "serve", "b", 2, 1.0), recipe("s1", "serve", "a", 1, 0.4),
+        recipe("s1", "serve", "b", 1, 0.4), *(recipe("job", "train", "a", n, float(n)) for n in (1, 2)),
+    ]  # fmt: skip
+    demand = {"s0": np.array([4.0]), "s1": np.array([0.9])}
+    job = replace(train(), priority=3)
+    posed = Problem(
+        (*loads, job), tuple(recipes), {"a": 5, "b": 3}, {"a": 1, "b": 1}, np.ones(1), ((0,),), demand, watts=WATTS
+    )
+    _keeps_priorities(posed)
+
+
 @settings(max_examples=60, deadline=None)
 @given(scarce())
 def test_best_effort_keeps_priorities(posed: Problem) -> None:
     """What runs, what is kept and what is trained are the best of all choices, priority by priority."""
+    _keeps_priorities(posed)
+
+
+def _keeps_priorities(posed: Problem) -> None:
     built = program.build(posed, best_effort=True)
     aim = planner.aim(built)
     x = effort.optimise(built, aim.combined, 20.0).x

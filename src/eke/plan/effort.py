@@ -63,15 +63,17 @@ def _part(w: Workload, kept: Kept) -> float:
 def optimise(program: Program, objective: FloatArray, seconds: float) -> Outcome:
     """The lexicographic best: workloads that run, promises, objective."""
     levels = sorted({w.priority for w in program.problem.workloads})
-    aims = [_running(program, level) for level in levels] + [_promises(program, level) for level in levels]
+    aims = [(_running(program, level), 0.0) for level in levels]  # how many run is a whole number
+    aims += [(_promises(program, level), SLACK) for level in levels]
     bounds = (program.lower, program.upper)
-    for aim in aims:
+    for aim, slack in aims:
         if not aim.any():
             continue
         reached = branches.optimise(program, aim, bounds, seconds=seconds / len(aims), gap=1e-4, moving=0.0)
         if reached.x is None:
             continue
-        program = _at_least(program, aim, float(aim @ reached.x))
+        value = float(aim @ reached.x)
+        program = _at_least(program, aim, value - slack * max(1.0, abs(value)))
     return branches.optimise(program, objective, bounds, seconds=seconds, gap=2e-3)
 
 
@@ -94,7 +96,7 @@ def _at_least(program: Program, aim: FloatArray, value: float) -> Program:
     row = len(program.row_lower)
     return replace(
         program,
-        row_lower=np.append(program.row_lower, value - SLACK * max(1.0, abs(value))),
+        row_lower=np.append(program.row_lower, value),
         row_upper=np.append(program.row_upper, np.inf),
         rows=np.concatenate([program.rows, np.full(len(columns), row)]),
         columns=np.concatenate([program.columns, columns]),

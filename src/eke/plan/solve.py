@@ -212,6 +212,9 @@ def search(
 
     h.cbMipInterrupt.subscribe(stop)
     h.run()
+    if h.getModelStatus() == highspy.HighsModelStatus.kSolveError:  # presolve spent a row's tolerance twice
+        h.setOptionValue("presolve", "off")
+        h.run()
     info, status = h.getInfo(), h.getModelStatus()
     if status == highspy.HighsModelStatus.kInfeasible:
         return Found(None, -np.inf, -np.inf, exhausted=True)
