@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from eke.cost.closed_loop import Steady, apart, steady
 from eke.cost.tables import FloatArray
 from eke.errors import EkeError
 from serving_rows import Run, Worker, read
+from settings import Settings
 
 PLAIN = ("dense", "moe", "disaggregated")
 Tune = Callable[[Profile], Profile]
@@ -24,7 +26,15 @@ def predict(runs: Sequence[Run], tune: Tune | None = None) -> tuple[FloatArray, 
     ttft, tpot = np.full(len(runs), np.nan), np.full(len(runs), np.nan)
     groups: dict[object, list[int]] = defaultdict(list)
     for at, run in enumerate(runs):
-        groups[run.model.name, run.chip.name, run.engine, run.variant, run.prefill is None].append(at)
+        groups[
+            run.model.name,
+            run.chip.name,
+            run.engine,
+            run.variant,
+            run.prefill is None,
+            run.settings.tokens,
+            run.settings.graphs,
+        ].append(at)
     for members in groups.values():
         some = [runs[at] for at in members]
         try:
@@ -37,10 +47,19 @@ def predict(runs: Sequence[Run], tune: Tune | None = None) -> tuple[FloatArray, 
 def _group(runs: Sequence[Run], tune: Tune | None) -> tuple[FloatArray, FloatArray]:
     first = runs[0]
     cost = CostModel(first.model, first.chip, first.variant, engine=first.engine)
-    if tune is not None:
-        cost = CostModel(first.model, first.chip, first.variant, engine=first.engine, profile=tune(cost.profile))
+    started = _started(cost.profile if tune is None else tune(cost.profile), first.settings)
+    cost = CostModel(first.model, first.chip, first.variant, engine=first.engine, profile=started)
     seen = _together(cost, runs) if first.prefill is None else _apart(cost, runs)
     return seen.ttft_s, seen.tpot_s
+
+
+def _started(profile: Profile, settings: Settings) -> Profile:
+    """The profile of an engine started with these settings."""
+    return replace(
+        profile,
+        batched_tokens=settings.tokens or profile.batched_tokens,
+        launch_s=0.0 if settings.graphs else profile.launch_s,
+    )
 
 
 def _layouts(workers: Sequence[Worker]) -> Layouts:
@@ -57,7 +76,7 @@ def _together(cost: CostModel, runs: Sequence[Run]) -> Steady:
         [run.lengths[1] for run in runs],
         differ=[run.differ for run in runs],
         speculative=[run.speculative for run in runs],
-        held=[run.held for run in runs],
+        held=[run.settings.held for run in runs],
     )
 
 
@@ -73,6 +92,7 @@ def _apart(cost: CostModel, runs: Sequence[Run]) -> Steady:
         readers=[run.prefill.count for run in runs if run.prefill],
         decoders=[max(run.decode.count, 1) for run in runs],
         places=[run.places for run in runs],
+        reads=[run.reads for run in runs],
         speculative=[run.speculative for run in runs],
     )
 

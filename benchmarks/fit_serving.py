@@ -39,8 +39,8 @@ BLANK = (  # whose experts are fitted as they are, not carried over by a chip's 
 )
 FAMILIES = ("vllm", "sglang", "trtllm")
 # 80% of runs whose model was left out lie within 1.2816 of these: of time per output token, and of the first.
-SPREAD = {"vllm": 0.145, "sglang": 0.23, "trtllm": 0.2}
-FIRST_SPREAD = {"vllm": 0.27, "sglang": 0.69, "trtllm": 0.61}
+SPREAD = {"vllm": 0.141, "sglang": 0.207, "trtllm": 0.196}
+FIRST_SPREAD = {"vllm": 0.215, "sglang": 0.635, "trtllm": 0.477}
 ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as measured
 
 # What is fitted: for all accelerators, for an engine family, and as factors of a generation of chips. A generation's
@@ -49,18 +49,17 @@ LEADERS = {"blackwell": "B200-SXM"}
 GENERATION = ("launch_s",)
 KERNELS = ("pad_m", "attention", "attention_decode")
 ENGINE = (
-    "kernel_s", "step_s", "routing", "lockstep", "handover_s", "request_s", "launch_s", "arrival_s", "turn", "bunching",
-    "gathering", "settling", "serial", "speculation",
+    "kernel_s", "step_s", "routing", "lockstep", "handover_s", "request_s", "launch_s", "arrival_s", "bunching",
+    "settling", "serial", "speculation",
 )  # fmt: skip
-AT_MOST = dict.fromkeys(("lockstep", "attention", "gathering", "attention_decode"), 1.0)
+AT_MOST = dict.fromkeys(("lockstep", "attention", "attention_decode"), 1.0)
 FAMILY = {"B200-SXM": "blackwell", "GB200": "blackwell", "B300-SXM": "blackwell", "GB300": "blackwell"}
 # Standard deviations of ln(value / guess), before data.
 KERNELS_KNOWN, GENERATION_KNOWN = 0.05, 0.03
 SHARED, OWN = 0.07, 0.035  # of an engine's coefficient: what engines have in common, and each one's own
 # How many times as wide: where only whole runs tell (who waits for whom), and where they tell more than tables do.
 WIDE = dict.fromkeys(
-    ("handover_s", "lockstep", "request_s", "launch_s", "arrival_s", "turn", "bunching", "gathering", "settling",
-     "serial"), 12.0,
+    ("handover_s", "lockstep", "request_s", "launch_s", "arrival_s", "bunching", "settling", "serial"), 12.0,
 ) | {"kernel_s": 4.0, "step_s": 4.0}  # fmt: skip
 TTFT_WEIGHT, APART = 0.8, 0.3  # where pools are apart, rows say least of what first tokens wait for
 STEP = 0.02

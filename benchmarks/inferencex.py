@@ -39,10 +39,17 @@ class Setup:
     decoders: int
     decode: Layout
     batch: int  # most requests a data rank decodes at once; 0: not said
+    read_batch: int  # most prompts one reads at once, and most tokens; 0: not said
+    read_tokens: int
     image: str
     clients: tuple[int, ...]
     first: str
     last: str
+
+    def reads(self, prompt: int) -> float:
+        """Prompts a data rank reads at once; 0: not said."""
+        told = [n for n in (self.read_tokens / prompt, float(self.read_batch)) if n]
+        return max(min(told), 1.0) if told else 0.0
 
     def chips(self) -> tuple[int, int]:
         """Of one engine that reads, and one that decodes."""
@@ -77,6 +84,8 @@ def setups() -> Mapping[tuple[str, ...], tuple[Setup, ...]]:
                     decoders,
                     decode,
                     int(row["batch"]),
+                    int(row["read_batch"]),
+                    int(row["read_tokens"]),
                     row["image"],
                     clients,
                     *when,
@@ -125,27 +134,6 @@ def assign(rows: Sequence[Row], names: Sequence[str], clients: Sequence[int]) ->
         }
         chosen.append(max(score, key=score.__getitem__))
     return chosen
-
-
-def held(
-    engine: str, model: str, chip: str, variant: str, layout: Layout, clients: int, prompt: int, output: int
-) -> float:
-    """Iterations a request waits before the engine looks at it, by the settings of InferenceX' scripts.
-
-    SGLang on B200 polls for requests every 10 iterations (`--scheduler-recv-interval`), every 30 from 16 clients on:
-    half of it on average. TensorRT-LLM waits 20 for more prompts to read with (`batch_wait_timeout_iters`; Llama-70B on
-    fewer than 8 chips, 1,024 tokens each way). With attention data-parallel it waits, up to 60, until each rank has a
-    prompt (`attention_dp_config.timeout_iters`): the k-th of k ranks gets one after H_k k o/C iterations.
-    """
-    tp, _, ranks = layout
-    if engine == "sglang" and chip == "B200-SXM" and not model.startswith("GLM"):
-        return 15.0 if clients >= 16 and not (variant == "fp8" and tp * ranks == 4 and prompt == 8192) else 5.0
-    if engine == "trtllm" and model.startswith("Llama") and prompt == output == 1024 and tp < 8:
-        return 20.0
-    if engine == "trtllm" and ranks > 1:
-        until_all = sum(1.0 / k for k in range(1, ranks + 1)) * ranks * output / clients
-        return min(60.0, until_all) / 2.0
-    return 0.0
 
 
 def _by(keys: Sequence[object]) -> Mapping[object, list[int]]:

@@ -24,6 +24,7 @@ from eke.models import catalogue as models
 from eke.models.architecture import Architecture
 from eke.models.variant import Variant
 from inferencex import Setup
+from settings import Case, Settings, settings
 
 Layout = tuple[int, int, int]  # tp, ep, dp of one worker
 
@@ -45,6 +46,7 @@ _FORM = re.compile(r"[-_](nvl\d*|sxm\d?|pcie|oam|\d+gb)$", re.IGNORECASE)
 FEW, MANY = 6, 2  # engines that decode, where nobody says
 CLIENTS_A_CHIP = 8  # from here on runs decode with data ranks
 _EQUAL = re.compile(r"(qwen_qwen3|nvidia_|openai_gpt|qwen3_32b)", re.IGNORECASE)
+_DAY = re.compile(r"measured=(\d{4}-\d\d-\d\d)")
 _CLIENTS = re.compile(r"silicon_concurrency=(\d+)|_c(\d+)_")
 
 
@@ -78,8 +80,9 @@ class Run:
     assumed: bool  # how many engines decode is not stated
     differ: float  # spread of lengths over their mean
     speculative: bool
-    held: float  # iterations a request waits before the engine looks at it
+    settings: Settings
     places: float  # requests an engine decodes at once
+    reads: float  # prompts a data rank reads at once; 0: not said
 
     @property
     def lengths(self) -> tuple[float, float]:
@@ -127,7 +130,7 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
     apart = row["mode"] == "disagg"
     decode = _worker(row, "decode_" if apart else "")
     prefill = _worker(row, "prefill_") if apart else None
-    clients, places = _clients(row, decode, apart), math.inf
+    clients, places, reads = _clients(row, decode, apart), math.inf, 0.0
     stated = bool(_number(row, "decode_num_workers"))
     if setup and apart and not stated:
         prefill, decode = Worker(setup.read, setup.readers), Worker(setup.decode, setup.decoders)
@@ -138,9 +141,15 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
         decode = _assumed(decode, clients)
     if setup and apart and setup.decoders == decode.count:
         places = setup.batch * decode.layout[2] or math.inf
+        reads = setup.reads(int(row["isl"]))
     form, equal = variant(row, model, chip), bool(_EQUAL.match(row["id"]))
     prompt, output = int(row["isl"]), int(row["osl"])
-    waits = (row["backend"], model.name, chip.name, form.name, decode.layout, clients, prompt, output)
+    speculative = setup.drafts if setup and apart else _speculates(row, model)
+    day = _DAY.search(row.get("silicon_data_source", ""))
+    case = Case(
+        row["backend"], model.name, chip.name, form.name, decode.layout, clients, prompt, output, speculative,
+        day.group(1) if day else "",
+    )  # fmt: skip
     return Run(
         id=row["id"],
         engine=row["backend"],
@@ -160,8 +169,9 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
         published=row["model_path"],
         differ=0.0 if equal else 0.2,
         places=places,
-        held=0.0 if apart or equal else inferencex.held(*waits),
-        speculative=setup.drafts if setup and apart else _speculates(row, model),
+        reads=reads,
+        settings=Settings() if apart or equal else settings(case),
+        speculative=speculative,
     )
 
 

@@ -89,6 +89,24 @@ def test_a_request_that_is_held_waits_iterations(cost: CostModel) -> None:
     assert kept.tpot_s == pytest.approx(plain.tpot_s)
 
 
+def test_equal_answers_come_back_together(cost: CostModel) -> None:
+    """With lengths all equal, who comes back meets the prompts of those done before it, and waits for them; the more
+    they differ the less, down to the share of time in which prompts are read at all.
+    """
+    one = Layouts.of(1)
+    seen = [steady(cost, one, 16, 2000, 500, differ=d).ttft_s.item() for d in (0.0, 0.1, 0.5, 2.0)]
+    assert seen == sorted(seen, reverse=True)
+    alone = cost.prefill(one, 2000).seconds.item()
+    assert seen[0] - seen[-1] > 0.3 * cost.profile.turn * alone
+
+
+def test_a_rank_that_reads_one_prompt_at_a_time_is_no_faster(cost: CostModel) -> None:
+    """Short prompts read one by one cost a launch each; read eight at a time the launches are shared."""
+    one = Layouts.of(1)
+    single, eight = (apart(cost, cost, one, one, 200, 100, 50, readers=1, decoders=8, reads=n) for n in (1, 8))
+    assert single.ttft_s > eight.ttft_s
+
+
 def test_who_finds_no_place_waits_for_answers(cost: CostModel) -> None:
     """Six clients come by chance to five engines of one place each: 0.46 of the 1.2 at an engine wait (binomial), so a
     request waits 0.63 times an answer; with places for all nobody waits.
@@ -104,7 +122,7 @@ def test_reading_takes_as_long_as_launching_it(
 ) -> None:
     """A prompt of one token costs the host as many launches as a longer one; decoding, in graphs, costs none."""
     one = Layouts.of(1)
-    host = cost.profile.launch_s * layers(llama_8b).issued
+    host = cost.profile.launch_s * layers(llama_8b).issued(cost.profile.engine)
     assert host > 0
     assert cost.prefill(one, 1).seconds >= host
     slower = CostModel(llama_8b, h100, fp8, profile=replace(cost.profile, launch_s=2 * cost.profile.launch_s))

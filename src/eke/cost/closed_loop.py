@@ -8,15 +8,17 @@ C clients, B of them in flight (the rest wait for room in the cache), b = B/dp o
 answers of o, lengths that differ by d of their mean:
 
     Q = (b - 1) r                        reading everybody else's prompt once; r: what one costs those who decode
-    w = g Q / (Q + s (d + e) o step)     share of them that stand in line
+    v = Q / (Q + s d o step)             share of them that come while others are read
+    w = (1 - m) Q / (Q + s (d + e) o step)   that stand in line: only where prompts stop the rest (m: mixing)
     tpot = step + (1 - w) Q / o
-    met = step + Q/(o tpot) S            the iteration one comes upon: long ones, S, are met more often
+    met = step + (q + (1 - q) v) S       the iteration one comes upon: q = Q/(o tpot) of time is in long ones, S
     ttft = request + arrival B + prefill + turn met + held tpot + k (w + (1 - w)/rounds) Q'
     ttft + (C - B)/B (ttft + o tpot)     who waits for room, if B < C
 
-Requests of like length, sent together, are done together and come back together: they stand in line to be read (w).
-Lengths that differ take them apart, the more the longer they decode; then prompts come singly and interrupt those who
-decode; those that come while one is read are read together. Q' is Q with prompts read together, as a line is.
+Requests of like length, sent together, are done together and come back together: while those before them are read (v),
+or they stand in line to be read (w). Lengths that differ take them apart, the more the longer they decode; then prompts
+come singly and interrupt those who decode; those that come while one is read are read together. Q' is Q with prompts
+read together, as a line is.
 """
 
 from __future__ import annotations
@@ -74,31 +76,59 @@ def steady(
         held: iterations a request is kept waiting before the engine looks at it, as its settings have it.
     """
     c, i, o, d = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, differ))
-    p, dp = cost.profile, layouts.dp.astype(np.float64)
+    p, dp, waited = cost.profile, layouts.dp.astype(np.float64), np.asarray(held, dtype=np.float64)
     most = cost.max_sequences(layouts, i + o / 2)
     flying = np.where(most > 0, np.minimum(c, most), c)  # what runs does fit, whatever our count says
-    step = cost.decode(layouts, flying, i + o / 2).seconds
-    alone = cost.prefill(layouts, i).seconds
-    at_once = np.clip(np.minimum(p.batched_tokens / i, flying / dp), 1.0, None)  # prompts read together
-    among = cost.prefill(layouts, i, prompts=at_once).seconds / at_once * (1.0 + p.lockstep * (dp - 1.0))
     gain = np.where(speculative, p.speculation, 1.0)
-    waited = np.asarray(held, dtype=np.float64)
-    # Prompts that come while one is read, or while the engine does not look, are read together.
-    some = np.clip(flying / dp * (alone / step + 2.0 * waited) * gain / o, 1.0, at_once)
-    singly = cost.prefill(layouts, i, prompts=some).seconds / some
-    beside = np.clip((cost.mixed(layouts, i * dp * some, flying, i + o / 2).seconds - step) / some, 0.0, singly)
-    step = step / gain
-    read = (p.mixing * beside + (1.0 - p.mixing) * singly) * (1.0 + p.lockstep * (dp - 1.0))
-    queue = np.maximum(flying / dp - 1.0, 0.0) * read
-    waits = p.gathering * queue / (queue + p.settling * (d + p.serial) * o * step + 1e-9)
-    tpot = step + (1.0 - waits) * queue / o
+    of = _iterations(cost, layouts, flying, i, o, gain, waited)
+    others = np.maximum(flying / dp - 1.0, 0.0)
+    queue = others * of.read
+    apart_by = p.settling * o * of.step
+    together = queue / (queue + apart_by * d + 1e-9)
+    waits = (1.0 - p.mixing) * queue / (queue + apart_by * (d + p.serial) + 1e-9)
+    tpot = of.step + (1.0 - waits) * queue / o
     reading = np.clip(queue / (o * tpot), 0.0, 1.0)  # share of time in iterations that read, which are long
-    met = step * gain + reading * singly * some
-    ttft = p.request_s + p.arrival_s * flying + alone + p.turn * met + waited * tpot * gain
-    line = np.maximum(flying / dp - 1.0, 0.0) * among
-    ttft = ttft + p.bunching * line * (waits + (1.0 - waits) / ROUNDS)
+    met = of.step * gain + (reading + (1.0 - reading) * together) * of.long
+    ttft = p.request_s + p.arrival_s * flying + of.alone + p.turn * met + waited * tpot * gain
+    ttft = ttft + p.bunching * others * of.among * (waits + (1.0 - waits) / ROUNDS)
     ttft = ttft + (c - flying) / flying * (ttft + o * tpot)
     return Steady(ttft, tpot, flying)
+
+
+@dataclass(frozen=True, slots=True)
+class _Iterations:
+    """What one engine's iterations cost. Seconds, all [n].
+
+    Attributes:
+        step: one that decodes, a token gained.
+        alone: one that reads a single prompt. among: a prompt of one that is full of them.
+        long: one that reads those that came together. read: what such a prompt costs those who decode.
+    """
+
+    step: FloatArray
+    alone: FloatArray
+    among: FloatArray
+    long: FloatArray
+    read: FloatArray
+
+
+def _iterations(
+    cost: CostModel, layouts: Layouts, flying: FloatArray, i: FloatArray, o: FloatArray, gain: FloatArray,
+    waited: FloatArray,
+) -> _Iterations:  # fmt: skip
+    p, dp = cost.profile, layouts.dp.astype(np.float64)
+    uneven = 1.0 + p.lockstep * (dp - 1.0)  # data ranks wait for each other's prompts
+    step = cost.decode(layouts, flying, i + o / 2).seconds
+    alone = cost.prefill(layouts, i).seconds
+    at_once = np.clip(np.minimum(p.batched_tokens / i, flying / dp), 1.0, None)
+    among = cost.prefill(layouts, i, prompts=at_once).seconds / at_once * uneven
+    # Prompts that come while one is read, or while the engine does not look, are read together.
+    some = np.clip(flying / dp * (alone / step + 2.0 * waited) * gain / o, 1.0, at_once)
+    long = cost.prefill(layouts, i, prompts=some).seconds
+    mixed = cost.mixed(layouts, i * dp * some, flying, i + o / 2).seconds
+    beside = np.clip(mixed - step, 0.0, long)  # what they add to an iteration that decodes
+    read = (p.mixing * beside + (1.0 - p.mixing) * long) / some * uneven
+    return _Iterations(step / gain, alone, among, long, read)
 
 
 def apart(
@@ -113,6 +143,7 @@ def apart(
     readers: ArrayLike = 1,
     decoders: ArrayLike = 1,
     places: ArrayLike = np.inf,
+    reads: ArrayLike = 0.0,
     speculative: ArrayLike = False,
 ) -> Steady:
     """Some engines read prompts, others decode: a closed network of one queue and one delay.
@@ -136,6 +167,7 @@ def apart(
         readers: how many engines read; 0: as many as keep up with those who decode.
         decoders: how many decode.
         places: requests one of them takes at once; the next waits until one is done.
+        reads: prompts a data rank reads at once; 0: as many as its engine's tokens hold.
         speculative: whether the model drafts for itself.
     """
     c, i, o, many = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, decoders))
@@ -143,7 +175,9 @@ def apart(
     stated, ranks = np.asarray(readers, dtype=np.float64), reading.dp.astype(np.float64)
     most = decoder.max_sequences(decoding, i + o / 2)
     room = np.minimum(np.asarray(places, dtype=np.float64), np.where(most > 0, most, np.inf))
-    at_once = np.clip(np.minimum(p.batched_tokens / i, c / (np.maximum(stated, 1.0) * ranks)), 1.0, None)
+    allowed = np.asarray(reads, dtype=np.float64)
+    allowed = np.where(allowed > 0, allowed, p.batched_tokens / i)
+    at_once = np.clip(np.minimum(allowed, c / (np.maximum(stated, 1.0) * ranks)), 1.0, None)
     alone = reader.prefill(reading, i).seconds
     each = reader.prefill(reading, i, prompts=at_once).seconds / at_once  # a prompt read together with others
     gain = np.where(speculative, p.speculation, 1.0)

@@ -13,26 +13,37 @@ import numpy as np
 from eke.cost.tables import FloatArray, Layouts
 from eke.models.architecture import Architecture, Attention, FeedForward
 
-# What Python issues: norms, projections, positions, cache and all-reduces; MLA's latent steps; a linear mixer's
+# What Python issues a layer: norms, projections, positions, cache and all-reduces; MLA's latent steps; a linear mixer's
 # convolution, gates and chunk kernels; scores, choice and sorting of experts.
 ISSUED = {"attention": 10.0, "mla": 14.0, "linear": 14.0, "choosing": 6.0, "mlp": 4.0, "experts": 12.0}
+# TensorRT-LLM: one operation for attention with positions and cache, one for all-reduce with norm, one for experts with
+# their sorting; one more for every input that is quantised.
+TIGHT = ISSUED | {"attention": 6.0, "mla": 16.0, "mlp": 6.0, "experts": 6.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Kinds of layers of one model, each with how many there are; `issued`: operations of one pass through them all, as
-    Python issues them one by one outside CUDA graphs.
-    """
+    """Kinds of layers of one model, each with how many there are."""
 
     architecture: Architecture
     attention: tuple[tuple[int, Attention], ...]
     feed_forward: tuple[tuple[int, FeedForward], ...]
-    issued: float
 
     @property
     def hidden(self) -> int:
         """Width of the residual stream."""
         return self.architecture.hidden
+
+    def issued(self, engine: str) -> float:
+        """Operations of one pass through all layers, as Python issues them one by one outside CUDA graphs."""
+        of = TIGHT if engine == "trtllm" else ISSUED
+        return sum(
+            count * (of["attention"] + of.get(a.kind, 0.0) + of["choosing"] * (a.selects is not None))
+            for count, a in self.attention
+        ) + sum(
+            count * (of["mlp"] * bool(f.shared_intermediate or not f.experts) + of["experts"] * bool(f.experts))
+            for count, f in self.feed_forward
+        )
 
 
 def layers(architecture: Architecture) -> Layers:
@@ -42,18 +53,10 @@ def layers(architecture: Architecture) -> Layers:
     for block in architecture.blocks:
         mixers[block.attention] += block.count
         channels[block.feed_forward] += block.count
-    issued = sum(
-        count * (ISSUED["attention"] + ISSUED.get(a.kind, 0.0) + ISSUED["choosing"] * (a.selects is not None))
-        for a, count in mixers.items()
-    ) + sum(
-        count * (ISSUED["mlp"] * bool(f.shared_intermediate or not f.experts) + ISSUED["experts"] * bool(f.experts))
-        for f, count in channels.items()
-    )
     return Layers(
         architecture,
         tuple((count, kind) for kind, count in mixers.items()),
         tuple((count, kind) for kind, count in channels.items()),
-        issued,
     )
 
 

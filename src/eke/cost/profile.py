@@ -70,10 +70,10 @@ class Profile:
         turn: share of an iteration a request waits for its turn and its first token.
         bunching: mean share of the line before it that a request waits for when all come together.
         settling: how fast differing lengths take a closed loop's requests apart.
-        gathering: share of the line that can form at all; an engine that stops decoding to read makes it form.
         serial: spread that an engine's own order of reading keeps, whatever the lengths.
         speculation: tokens an iteration of speculative decoding yields, over what drafting costs.
-        mixing: share of prompt work that runs beside decodes in one iteration; the rest stops them.
+        mixing: share of prompt work that runs beside decodes in one iteration; the rest stops them and lets a line
+            form.
         lockstep: share of the other data ranks' prompts that a data rank waits for.
         imbalance: load of the busiest expert rank over the mean, at many ranks.
         overlap: share of gradient traffic that can hide behind the backward pass.
@@ -130,7 +130,6 @@ class Profile:
     turn: float
     bunching: float
     settling: float
-    gathering: float
     serial: float
     speculation: float
     mixing: float
