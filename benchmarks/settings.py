@@ -53,12 +53,12 @@ class Case:
 
 def settings(run: Case) -> Settings:
     """What the script of that day set for this run."""
-    return {"sglang": _sglang, "trtllm": _trtllm, "vllm": _vllm}[run.engine](run)
+    return {"sglang": _sglang, "trtllm": _trtllm, "vllm": _vllm}.get(run.engine, lambda _: Settings())(run)
 
 
 def _sglang(run: Case) -> Settings:
-    """Polls for requests every 10 iterations on B200 (`--scheduler-recv-interval`), every 30 from 16 clients on: half of
-    it on average. Reads `--chunked-prefill-size` tokens.
+    """Polls for requests every 10 iterations on B200 (`--scheduler-recv-interval`), every 30 from 16 clients on: half
+    of it on average. Reads `--chunked-prefill-size` tokens.
     """
     tokens, held = 32768.0, 0.0
     if run.model.startswith("DeepSeek") and run.chip == "B200-SXM":
