@@ -98,14 +98,30 @@ def test_rows_that_cannot_be_read_are_counted(rows: ModuleType, tmp_path: Path) 
 
 
 def test_published_runs_are_met(rows: ModuleType, monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
-    """Median errors on published runs: a token's time 8% (dense) and 11% (mixtures), the first token's 20%."""
+    """Median errors on published runs: a token's time 7.5% (dense) and 10% (mixtures), the first token's 18%."""
     monkeypatch.delitem(sys.modules, "fidelity_serving", raising=False)
     import fidelity_serving
 
     found = fidelity_serving.report(shared_data / "perf" / "serving_silicon.csv")
     for kind in ("dense", "moe"):
-        assert found[kind]["tpot_median_error"] < {"dense": 0.08, "moe": 0.11}[kind]
-        assert found[kind]["ttft_median_error"] < 0.2
+        assert found[kind]["tpot_median_error"] < {"dense": 0.075, "moe": 0.1}[kind]
+        assert found[kind]["ttft_median_error"] < 0.18
         assert found[kind]["unpredicted"] == 0
-    assert found["disaggregated"]["tpot_median_error"] < 0.15
-    assert found["disaggregated"]["ttft_median_error"] < 0.42
+    assert found["disaggregated"]["tpot_median_error"] < 0.14
+    assert found["disaggregated"]["ttft_median_error"] < 0.4
+
+
+def test_scripts_say_how_engines_were_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changed between two days, or few and many clients, is read so; an engine nobody knows has defaults."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from settings import Case, Settings, settings
+
+    def of(engine: str, clients: int, date: str, variant: str = "fp8") -> Settings:
+        case = Case(engine, "DeepSeek-R1", "B200-SXM", variant, (8, 1, 1), clients, 1024, 1024, False, date)
+        return settings(case)
+
+    early, late = of("trtllm", 64, "2025-11-02"), of("trtllm", 64, "2026-01-29")
+    assert (early.tokens < 2048, early.graphs) == (True, False)
+    assert (late.tokens, late.graphs) == (8192.0, True)
+    assert of("sglang", 16, "2026-03-25").held == 3 * of("sglang", 4, "2026-03-25").held
+    assert of("another", 4, "2026-03-25") == Settings()
