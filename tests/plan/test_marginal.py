@@ -14,6 +14,7 @@ from tests.plan.scenarios import SMALL, drawn, faster, planned
 from eke.plan import load, make, parse, planner, program, read, solve
 from eke.plan.interval import Estimate, Speed, Speeds
 from eke.plan.marginal import Marginal
+from eke.plan.options import Priced
 from eke.plan.program import Problem
 
 IDLE = SMALL.replace("chip: L20", "chip: H20-96")  # both kinds can do everything
@@ -126,6 +127,14 @@ def test_every_price_in_a_plan_has_its_interval_and_basis(tmp_path: Path) -> Non
             del row[name]
     (tmp_path / "old.json").write_text(json.dumps(document))
     assert read(tmp_path / "old.json").pools[0].interval == {}
+
+
+def test_explanations_price_as_plans_do() -> None:
+    """What is posed again for an explanation has the prices that the plan tells: of all recipes, needed or not."""
+    plan = planned(TWO)
+    marginal = Priced(plan).marginal
+    for pool in plan.pools:
+        assert marginal.pool(pool.name).value == pytest.approx(pool.price, rel=1e-4, abs=1e-9)
 
 
 def test_a_frame_has_both_ends() -> None:

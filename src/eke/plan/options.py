@@ -80,7 +80,8 @@ class Priced:
         self._built = program.build(holding)
         self.goal = planner.aim(self._built)
         self.speeds = Speeds.of(self.scenario)
-        held = as_in(self._built, self.goal.promises, _stands(plan))
+        self.where = _stands(plan)
+        held = as_in(self._built, self.goal.promises, self.where)
         self.marginal = Marginal(self._built, self.goal, self.speeds, held)
 
     def placed(self, workload: str) -> list[Placement]:

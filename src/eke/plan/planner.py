@@ -63,9 +63,9 @@ def make(
     asked = time.perf_counter()
     say(f"solving: {len(problem.recipes)} recipes")
     holding = replace(problem, recipes=tuple(r for r in problem.recipes if r.holds))
-    built = program.build(holding)
-    _, _, primary, promises = sought(built)
-    built, scale = apart.needed(built, primary, built.promised(promises))
+    everything = program.build(holding)
+    _, _, primary, promises = sought(everything)
+    built, scale = apart.needed(everything, primary, everything.promised(promises))
     goal = aim(built, scale)
     outcome = branches.optimise(built, goal.combined, built.promised(goal.promises), seconds=seconds, gap=GAP)
     if outcome.x is None and not outcome.proven:
@@ -87,8 +87,10 @@ def make(
     took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
     prices = None
     if outcome.x is not None:
-        held = as_in(built, goal.promises, stands(built, outcome.x))
-        prices = Marginal(built, goal, Speeds.of(scenario), held)
+        where = stands(built, outcome.x)
+        # What no plan needs may yet be the next best.
+        whole, sought_for = (built, goal) if conflicts else (everything, aim(everything, scale))
+        prices = Marginal(whole, sought_for, Speeds.of(scenario), as_in(whole, goal.promises, where))
     return assemble.plan(scenario, built, goal, outcome, conflicts, took, prices)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from eke.cost import FloatArray, IntArray
 from eke.plan import assemble, branches, planner, program, solve, starts
 from eke.plan.interval import Speeds
-from eke.plan.marginal import Marginal
+from eke.plan.marginal import Marginal, as_in, stands
 from eke.plan.plan import Plan
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Recipe
@@ -96,7 +96,7 @@ def moving(rule: Rule, scenario: Scenario, problem: Problem, speeds: Speeds, *, 
     """The same, and how it moves with speeds: the rule takes fewer replicas where they are faster."""
     made, built, goal, x = _followed(rule, scenario, problem, across=across)
     served = built.runs.at[~built.runs.gang]
-    lower, upper = (bound.copy() for bound in built.promised(goal.promises, larger=True))
+    lower, upper = (bound.copy() for bound in as_in(built, goal.promises, stands(built, x)))
     lower[served] = upper[served] = x[served]
     return made, Marginal(built, goal, speeds, (lower, upper), served)
 

@@ -32,7 +32,8 @@ def html(facts: Facts) -> str:
     environment.filters["words"] = lambda key: str(key).replace("_", " ")
     style = files("eke.report").joinpath("style.css").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
-        facts=facts, plan=facts.plan, words=words, show_savings=show_savings, show_worth=show_worth, tell=tell,
+        facts=facts, plan=facts.plan, words=words, show=show, show_why=show_why, show_savings=show_savings,
+        show_worth=show_worth, tell=tell,
         charts=pictures.inline(facts), night=pictures.night(),
         style=Markup(style), pools=words.pools(facts), most_pools=POOLS, risks=words.risks(facts), most_risks=RISKS,
         sections=sections(facts), sources=figures(facts), version=__version__,
