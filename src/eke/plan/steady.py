@@ -52,7 +52,7 @@ def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
     at, kind = runs.at[some], np.searchsorted(tried, runs.recipe[some])
     for starting in (True, False):
         simple = _Simple(program, tried, at, kind, starting=starting)
-        before, found = simple.worth(x), simple.plan((lower, upper))
+        before, found = simple.worth(x), simple.plan((lower, upper), last=not starting)
         if (
             found is not None
             and primary @ (x - found) <= 1e-6 * abs(primary @ x) + 1e-12
@@ -117,8 +117,8 @@ class _Simple:
         np.maximum.at(peak, self._kind, np.round(x[self._at]))
         return peak
 
-    def plan(self, bounds: Bounds) -> FloatArray | None:
-        """A plan of the recipes chosen; where these find no room in whole replicas, of all that are tried."""
+    def plan(self, bounds: Bounds, *, last: bool) -> FloatArray | None:
+        """A plan of the recipes chosen; where these find no room in whole replicas, at `last` of all that are tried."""
         for rounding in ROUNDING:
             split = self._charged(bounds, rounding)
             if split is not None:
@@ -129,7 +129,7 @@ class _Simple:
                 found = self._whole((bounds[0], few))
                 if found is not None:
                     return found
-        return self._whole(bounds)
+        return self._whole(bounds) if last else None
 
     def _charged(self, bounds: Bounds, rounding: float) -> FloatArray | None:
         """The plan in split replicas that is worth most; each recipe in use needs room for `rounding` more of them."""
