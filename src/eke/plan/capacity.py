@@ -165,7 +165,10 @@ class Rows:
     """Pairs of load and layout; all [n]. What nobody promised is endless, and late requests are allowed."""
 
     stack: Stack
+    reads: FloatArray  # of each load [loads, SAMPLES]
+    writes: FloatArray  # of each load [loads, ANSWERS]
     which: IntArray  # model of the stack
+    load: IntArray
     layouts: Layouts
     read: FloatArray  # E[P]
     squared: FloatArray  # E[P²]
@@ -177,14 +180,23 @@ class Rows:
     ttft_s: FloatArray
     tpot_s: FloatArray
     late: FloatArray  # share of requests allowed to be late
-    samples: FloatArray  # [n, SAMPLES]
-    answers: FloatArray  # [n, ANSWERS]
     room: FloatArray  # requests memory holds
 
     def take(self, rows: IntArray) -> Rows:
         """Some of them, in that order."""
-        columns = (getattr(self, f)[rows] for f in Rows.__slots__[3:])
-        return Rows(self.stack, self.which[rows], take(self.layouts, rows), *columns)
+        columns = (getattr(self, f)[rows] for f in Rows.__slots__[6:])
+        which, load = self.which[rows], self.load[rows]
+        return Rows(self.stack, self.reads, self.writes, which, load, take(self.layouts, rows), *columns)
+
+    @property
+    def samples(self) -> FloatArray:
+        """Prompts to read. [n, SAMPLES]"""
+        return self.reads[self.load]
+
+    @property
+    def answers(self) -> FloatArray:
+        """Tokens to write after the first. [n, ANSWERS]"""
+        return self.writes[self.load]
 
     def seconds(self, fresh: FloatArray | float, held: FloatArray, depth: FloatArray | None = None) -> FloatArray:
         """Of an iteration that reads `fresh` tokens beside `held` requests that decode, at the slow end. [n, k]"""
@@ -295,9 +307,8 @@ def rows(asked: Sequence[Asked]) -> Rows:
     *columns, longest = np.repeat(numbers, width, axis=0).T.copy()
     held = stack.max_sequences(which, every, columns[4])
     room = np.where(stack.max_sequences(which, every, longest) >= 1, held, 0).astype(float)
-    lengths = ([of.samples for of in loads], [of.answers for of in loads])
-    tails = (np.repeat(np.array(few), width, axis=0) for few in lengths)
-    return Rows(stack, which, every, *(*columns, *tails, room))
+    reads, writes = np.array([of.samples for of in loads]), np.array([of.answers for of in loads])
+    return Rows(stack, reads, writes, which, np.repeat(np.arange(len(loads)), width), every, *(*columns, room))
 
 
 def steepness(b: FloatArray, fuller: FloatArray, t: FloatArray, z: FloatArray) -> FloatArray:
