@@ -68,7 +68,7 @@ IN_FLIGHT: FloatArray = np.geomspace(0.25, 1024.0, 7)
 """Mean requests in flight that are tried first; then, for each chunk length, the best times each of the first `FINER`
 factors; then, for each layout, the best of all times each of the second."""
 FINER = ((4.0 ** (np.arange(1, 6) / 6), True), (4.0 ** (np.arange(1, 5) / 30), False))
-BLOCK = 512
+BLOCK = 1024
 """Rows worked out together: their arrays then stay in the processor's cache."""
 BUSY = 0.95
 """Most of its time a replica may spend reading prompts, promises aside."""
