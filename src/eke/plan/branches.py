@@ -33,8 +33,8 @@ CLOSE, POLISH_S = 0.1, 1.0
 a few chips too many are a small gap, and yet a rule of thumb may do without them."""
 MOVING = 5e-3
 """Share of the objective that gangs which move through the day must bring: less is not worth their restarts."""
-AT_ONCE = 20_000
-"""With more whole columns than this, all at once is not tried."""
+AT_ONCE, POOR = 20_000, 0.02
+"""With more whole columns than this, all at once is tried only where slots one by one lose more than that share."""
 
 
 def optimise(
@@ -161,7 +161,8 @@ def _solved(
         seconds = min(seconds, POLISH_S)
     if bound - value <= _slack(value, gap):
         gap = gap * CLOSE
-    if x is not None and int((program.integer & (bounds[1] > bounds[0])).sum()) > AT_ONCE:
+    wide = int((program.integer & (bounds[1] > bounds[0])).sum()) > AT_ONCE
+    if x is not None and wide and bound - value <= _slack(bound, POOR):
         return Outcome(x, value, bound, relaxed)
     found_all = solve.optimise(program, objective, bounds, seconds=seconds, gap=gap, relaxed=relaxed, start=x)
     if x is not None and (found_all.x is None or found_all.value < value):

@@ -152,8 +152,9 @@ def _fill(day: _Day, at: IntArray, inside: Bools, share: float) -> dict[str, flo
         upper = np.where(columns, posed.upper, posed.lower)
         bounds = (posed.lower, upper)
         got = solve.search(
-            posed, objective, bounds, integer, seconds=until - time.process_time(), gap=day.gap / 4, slack=slack
-        )
+            posed, objective, bounds, integer, seconds=max(until - time.process_time(), SLOT_S / 3), gap=day.gap / 4,
+            slack=slack,
+        )  # fmt: skip
         if got.x is not None and (found is None or got.value > found.value):
             found = got
         near = found is not None and found.value >= best.value - day.far * abs(best.value) - slack
