@@ -19,6 +19,7 @@ from eke.console import charts
 from eke.errors import UnknownName
 from eke.figures import Figure
 from eke.fleet import catalogue
+from eke.plan.interval import based, told
 from eke.plan.plan import Placement, Plan
 from eke.runtime.ledger import Usage
 from eke.training.progress import Progress
@@ -44,8 +45,9 @@ class Row:
     chip: str
     chips: float
     used: float
-    price: float
+    price: str
     price_unit: str
+    basis: str
     cells: tuple[Cell | None, ...]
     day: Markup
 
@@ -91,7 +93,8 @@ def matrix(plan: Plan) -> list[Row]:
         said = f"{pool.name} through the day: " + ", ".join(f"{s.name} {_span(s.values)} chips" for s in series)
         day = charts.stack(series, hours(plan.slots), pool.chips, said) if plan.slots > 1 else Markup("")
         peak = max(pool.used_chips, default=0.0)
-        rows.append(Row(pool.name, pool.chip, pool.chips, peak, pool.price, pool.price_unit, cells, day))
+        price, basis = told(pool.price, pool.interval.get("price")), based(pool.basis, pool.rests_on)
+        rows.append(Row(pool.name, pool.chip, pool.chips, peak, price, pool.price_unit, basis, cells, day))
     return rows
 
 
@@ -185,8 +188,9 @@ def promises(plan: Plan) -> list[dict[str, Any]]:
             "style": colour[w.name],
             "met": w.met,
             "gets": _gets(w.kind, w),
-            "price": w.price_per_million_tokens,
+            "price": told(w.price_per_million_tokens, w.interval.get("price_per_million_tokens")),
             "price_unit": w.price_unit,
+            "basis": based(w.basis, w.rests_on),
             "note": w.note,
         }
         for w in plan.workloads
