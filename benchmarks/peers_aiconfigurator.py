@@ -185,7 +185,7 @@ def _around(batch: int, *, closer: bool) -> list[int]:
 def _apart(peer: Peer, case: Case) -> tuple[float, Point | None]:
     """Workers that read and workers that write, as many of each as the stock holds."""
     reading = [p | {"role": "prefill", "batch": b} for p in our_layouts(case) if p["dp"] == 1 for b in READ_TOGETHER]
-    writing = [p | {"role": "decode", "batch": b} for p in our_layouts(case) for b in BATCHES]
+    writing = [p | {"role": "decode", "batch": b} for p in our_layouts(case) for b in BATCHES[::2]]
     readers = _parts(peer, case, reading)
     writers = _parts(peer, case, writing)
     of_layout: dict[str, tuple[float, Point]] = {}
