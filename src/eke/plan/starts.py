@@ -100,7 +100,7 @@ def _class_of(program: Program) -> IntArray:
 
 def paid(program: Program, objective: FloatArray, tie: float, x: FloatArray) -> FloatArray:
     """A plan like `x` whose chips are enough for its starts too, as far as one is found: around each shortage, then
-    over the whole day, and last with other gangs.
+    with more batch work, then over the whole day, and last with other gangs.
 
     Args:
         program: what is solved.
@@ -117,6 +117,9 @@ def paid(program: Program, objective: FloatArray, tie: float, x: FloatArray) -> 
         for moved in (used & (runs.slot == now), runs.slot == now, (runs.slot == now) | (runs.slot == then)):
             if day.short(x, k):
                 x = day.better(x, moved & ~runs.gang, NEAR_S)
+    if day.short(x):
+        piles = np.array([r.kind == "batch" for r in program.problem.recipes], dtype=bool)[runs.recipe]
+        x = day.better(x, used & piles, NEAR_S, more=True)
     for gangs in (np.zeros_like(runs.gang), _like(program, x)):
         if day.short(x):
             x = day.better(x, ~runs.gang | gangs, FAR_S, last=bool(gangs.any()))
@@ -230,13 +233,17 @@ class _Day:
         _, late, behind = self.more(x)
         return float(late[late > TIGHT].sum() + behind[behind > TIGHT].sum())
 
-    def better(self, x: FloatArray, moved: Bools, seconds: float, *, last: bool = False) -> FloatArray:
-        """The plan with the runs `moved` decided anew; `x` where nothing better is found."""
+    def better(
+        self, x: FloatArray, moved: Bools, seconds: float, *, last: bool = False, more: bool = False
+    ) -> FloatArray:
+        """The plan with the runs `moved` decided anew, with `more` only upwards; `x` where nothing better is found."""
         program, runs = self.program, self.program.runs
         lower, upper = steady.held(program, x, runs.at[~moved | ~(self._tried | runs.gang)])
         for column in program.aside.values():  # where chips set aside are what is aimed at, no more of them but at last
             if last or self.objective[column] == 0.0:
                 upper[column] = program.upper[column]
+        if more:
+            lower[runs.at[moved]] = x[runs.at[moved]]
         start = np.concatenate([x, *(columns.ravel() for columns in self.more(x))])
         rest = len(start) - len(x)
         elsewhere = (self._slot_of >= 0) & ~np.isin(self._slot_of, runs.slot[moved])
