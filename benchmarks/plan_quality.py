@@ -30,8 +30,10 @@ SAME = 1e-4
 
 def worse(plan: Plan, other: Plan, scenario: Scenario) -> bool:
     """Whether the plan is worse than the other in the order that `--best-effort` plans in: workloads that run at all,
-    by priority; promises, by priority; the objective.
+    by priority; promises, by priority; the objective. No plan is worse than one with less room for what starts.
     """
+    if effort.late(other) > effort.late(plan) + SAME:
+        return False
     pairs = zip(effort.rank(plan, scenario.workloads), effort.rank(other, scenario.workloads), strict=True)
     differ = next(((ours, theirs) for ours, theirs in pairs if abs(ours - theirs) > SAME * abs(theirs)), (0.0, 0.0))
     return differ[0] < differ[1]

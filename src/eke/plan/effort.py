@@ -33,15 +33,19 @@ def usable(problem: Problem) -> Problem:
 
 def rank(plan: Plan, workloads: Sequence[Workload]) -> tuple[float, ...]:
     """What plans are compared by, the larger the better and the first first: by priority, how many workloads run, and
-    then the promises kept, in parts; then chips short for what starts; last the objective.
+    then the promises kept, in parts; last the objective. What starts late (`late`) is not in it.
     """
     kept, owed = {w.name: w for w in plan.workloads}, sorted({w.priority for w in workloads})
     placed = {(p.workload, p.slot) for p in plan.placements}
     runs = [sum(_runs(w, kept[w.name], placed) for w in workloads if w.priority == level) for level in owed]
     parts = [sum(_part(w, kept[w.name]) for w in workloads if w.priority == level) for level in owed]
     less = plan.objective.name in ("fewest-chips", "least-energy")
-    late = sum(sum(p.late_chips) for p in plan.pools)
-    return (*runs, *parts, -late, (-1.0 if less else 1.0) * (plan.objective.value or 0.0))
+    return (*runs, *parts, (-1.0 if less else 1.0) * (plan.objective.value or 0.0))
+
+
+def late(plan: Plan) -> float:
+    """Chips short for what starts, over all slots: a plan that is short of more is no better by its objective."""
+    return sum(sum(p.late_chips) for p in plan.pools)
 
 
 def _runs(w: Workload, kept: Kept, placed: Collection[tuple[str, int]]) -> bool:
