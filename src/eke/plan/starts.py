@@ -122,7 +122,10 @@ def paid(program: Program, objective: FloatArray, tie: float, x: FloatArray) -> 
         x = day.better(x, used & piles, NEAR_S, more=True)
     for gangs in (np.zeros_like(runs.gang), _like(program, x)):
         if day.short(x):
-            x = day.better(x, ~runs.gang | gangs, FAR_S, last=bool(gangs.any()))
+            found = day.better(x, ~runs.gang | gangs, FAR_S, last=bool(gangs.any()))
+            stand = [(plan[runs.at[runs.gang]] > 0.5).sum() for plan in (x, found)]
+            if stand[0] == stand[1]:  # a gang gives way a little, not altogether
+                x = found
     return x if day.shortage(x) < day.shortage(began) else began
 
 
