@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plan.test_program import recipe, serve
 
-from eke.plan import Plan, branches, check, make, parse, planner, program, savings
+from eke.plan import Plan, apart, branches, check, load, make, parse, planner, program, savings
 from eke.plan.assemble import trim
 from eke.plan.optimisations import ALL
 from eke.plan.program import Problem
@@ -95,6 +96,18 @@ def test_strong_chips_read_and_wide_ones_write_where_it_pays(plan: Plan) -> None
     assert values[0] > 1.2 * values[2]
     assert values[0] > 1.2 * values[1] >= 1.2 * values[2] * (1 - 1e-3)
     assert all((p.objective.gap or 0.0) < 5e-3 for p in (plan, thin, without))
+
+
+@pytest.mark.parametrize("name", ["two-vendors", "mixed-fleet"])
+def test_no_plan_that_divides_passes_the_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where service is left whole because dividing brings little, the bound holds for those who divide all the same."""
+    scenario = load(Path(__file__).parents[2] / "examples" / f"{name}.yaml")
+    stated = make(scenario).objective.bound
+    monkeypatch.setattr(apart, "WORTH", 0.0)
+    reached = make(scenario).objective.value
+    assert stated is not None
+    assert reached is not None
+    assert reached <= stated * (1 + 1e-9)
 
 
 def test_the_second_look_sees_links_and_halves(plan: Plan) -> None:

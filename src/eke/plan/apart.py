@@ -30,8 +30,8 @@ import numpy as np
 from eke.cost import CostModel, FloatArray, Layouts
 from eke.fleet.pool import Fleet
 from eke.models.architecture import Architecture
-from eke.plan import capacity, layouts, serving, solve
-from eke.plan.program import Flow, Program, build
+from eke.plan import branches, capacity, layouts, serving, solve
+from eke.plan.program import Program, build
 from eke.plan.recipes import Place, Recipe, link, undominated
 from eke.plan.scenario import Serve
 from eke.plan.serving import Candidate
@@ -46,7 +46,7 @@ STEPS = 9
 """Bisections of a reader's load: to 0.2% of its time."""
 HELD, POINTS = (0.25, 4096.0), 12
 """Requests a writer may hold, and how many are tried between: twice, so that at most 7% are left out."""
-WORTH = 5e-3
+WORTH = 3e-3
 """Divided service must bring this share of the objective in the relaxation, or the plan does without."""
 
 
@@ -247,29 +247,21 @@ def _worthwhile(
     return list(found.values())
 
 
-def needed(program: Program, objective: FloatArray, bounds: solve.Bounds) -> tuple[Program, float | None]:
-    """The program with those flows alone that its relaxation uses, and what that reaches; with none, where all of them
-    together bring less than `WORTH` of the objective there, or nothing is possible anyway.
+def needed(program: Program, objective: FloatArray, bounds: solve.Bounds) -> tuple[Program, float | None, float]:
+    """The program without flows, where all of them together bring less than `WORTH` of the objective in the relaxation,
+    or nothing is possible anyway; what the relaxation reaches; and what no plan passes that uses what was left out.
 
-    The relaxation is solved without flows first: from there they are soon added.
+    A relaxation that mixes ways to train hides what flows bring: each is asked in its best way, without flows first:
+    from there they are soon added.
     """
     relaxation, undivided = solve.Relaxation(program, objective), bounds[1].copy()
+    if not program.flows:
+        return program, relaxation.under(bounds).value, -np.inf
     for columns in program.flows.values():
         undivided[columns] = 0.0
-    best = alone = relaxation.under((bounds[0], undivided))
-    if not program.flows:
-        return program, alone.value
-    kept: set[Flow] = set()
-    divided = relaxation.under(bounds)
-    if divided.value is not None and (alone.value is None or divided.value - alone.value > WORTH * abs(alone.value)):
-        best, kept = divided, {flow for flow, columns in program.flows.items() if divided.x[columns].any()}
-    needs = tuple(r for r in program.problem.recipes if _serves(r, kept))
-    return build(replace(program.problem, recipes=needs)), best.value
-
-
-def _serves(r: Recipe, flows: Collection[Flow]) -> bool:
-    """Whether a recipe has a part in one of the flows, or is of no such kind."""
-    mine = (r.workload, r.model, r.variant)
-    if r.part == "prefill":
-        return any((f.workload, f.model, f.variant) == mine and (f.read, f.written) == (r.pool, r.to) for f in flows)
-    return not r.part or any((f.workload, f.model, f.variant) == mine and f.written == r.pool for f in flows)
+    alone = branches.best(program, relaxation, (bounds[0], undivided)).value
+    divided = branches.best(program, relaxation, bounds).value
+    if divided is not None and (alone is None or divided - alone > WORTH * abs(alone)):
+        return program, divided, -np.inf
+    whole = tuple(r for r in program.problem.recipes if not r.part)
+    return build(replace(program.problem, recipes=whole)), alone, -np.inf if divided is None else divided

@@ -31,6 +31,8 @@ GANGS = 0.25
 CLOSE, POLISH_S = 0.1, 1.0
 """A way that leaves less than the gap, but more than this share of it, is gone over once more, for so many CPU seconds:
 a few chips too many are a small gap, and yet a rule of thumb may do without them."""
+TRIES = 32
+"""Relaxations solved for the best way."""
 MOVING = 5e-3
 """Share of the objective that gangs which move through the day must bring: less is not worth their restarts."""
 AT_ONCE, POOR = 20_000, 0.02
@@ -82,6 +84,24 @@ def optimise(
         if found.x is not None and (best.x is None or found.value - less > score):
             best, score = found, found.value - less
     return replace(best, bound=min(whole.value, bound), relaxed=whole, proven=best.x is None and proven)
+
+
+def best(program: Program, relaxation: Relaxation, bounds: Bounds) -> Relaxed:
+    """What the relaxation reaches where every job is held to one way, in the best of them: more no plan does.
+
+    After `TRIES` ways the best of those left is taken as it is, some jobs mixed.
+    """
+    whole, jobs = relaxation.under(bounds), _jobs(program)
+    if whole.value is None:
+        return whole
+    left, count = [(-whole.value, 0, 0, whole, bounds[1])], 0
+    while left and -left[0][1] < len(jobs) and count < TRIES:
+        _, depth, _, _, upper = heapq.heappop(left)
+        for _, mine in _held(program, jobs[-depth], upper):
+            held, count = relaxation.under((bounds[0], mine)), count + 1
+            if held.value is not None:
+                heapq.heappush(left, (-held.value, depth - 1, count, held, mine))
+    return left[0][3] if left else solve.NOTHING
 
 
 @dataclass(frozen=True, slots=True, order=True)

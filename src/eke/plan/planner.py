@@ -65,7 +65,7 @@ def make(
     holding = replace(problem, recipes=tuple(r for r in problem.recipes if r.holds))
     everything = program.build(holding)
     _, _, primary, promises = sought(everything)
-    built, scale = apart.needed(everything, primary, everything.promised(promises))
+    built, scale, passed = apart.needed(everything, primary, everything.promised(promises))
     goal = aim(built, scale)
     outcome = branches.optimise(built, goal.combined, built.promised(goal.promises), seconds=seconds, gap=GAP)
     if outcome.x is None and not outcome.proven:
@@ -82,7 +82,8 @@ def make(
             outcome = effort.optimise(built, goal.combined, seconds)
     if outcome.x is not None:
         x = assemble.trim(built, steady.settle(built, goal.primary, outcome.x))
-        outcome = replace(outcome, x=starts.paid(built, goal.combined, goal.tie, x))
+        bound = outcome.bound if conflicts else max(outcome.bound, passed)
+        outcome = replace(outcome, x=starts.paid(built, goal.combined, goal.tie, x), bound=bound)
     solved = time.perf_counter()
     took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
     prices = None
