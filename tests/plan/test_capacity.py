@@ -118,6 +118,16 @@ def test_late_answers_agree_with_simulated_iterations(none: float, extra: float,
         assert said == pytest.approx(float(np.mean(took > tpot)), abs=0.05)
 
 
+def test_answers_that_end_at_once_are_late_or_not() -> None:
+    """Over next to no time, where what reading adds goes on for ages: a share, which falls as more time is allowed."""
+    n = 40
+    at, one = np.geomspace(1e-13, 1e-1, n), np.ones(n)
+    pace = capacity._Pace(0.01 * one, 0 * one, 0.5 * one, 0.5 * one, 1e6 * one, 0 * one)
+    late = capacity.late_answers(pace, np.ones((n, 1)), at)
+    assert np.all((late >= 0) & (late <= 1))
+    assert np.all(np.diff(late) <= 1e-9)
+
+
 def test_experts_are_cut_over_few_data_ranks() -> None:
     """Two or four data ranks may each hold a slice of every expert; eight would hold slivers."""
     ((site, _),) = sites([Pool("p", chips.chip("H100-SXM"), 2, scale_out=50e9)])

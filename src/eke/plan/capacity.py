@@ -448,11 +448,11 @@ def late_answers(of: _Pace, answers: FloatArray, tpot_s: FloatArray) -> FloatArr
     none, varies, r, e, a, lump = (getattr(of, f)[:, None] for f in _Pace.__slots__)
     seconds = answers * tpot_s[:, None]
     u = seconds / a
-    past = np.exp(-u)
+    past = np.expm1(-u)  # to the last digit where u is next to nothing, as its differences must be
     two, lumps = 2 * r * (1 - r) * (e * a) ** 2, r * (1 - e) / none * lump**2 * seconds
-    variance = two * (u - 1 + past) + lumps + (answers * varies) ** 2 + 1e-18
+    variance = two * (u + past) + lumps + (answers * varies) ** 2 + 1e-18
     deviation = np.sqrt(variance)
-    third = 3 * two * (1 - 2 * r) * e * a * (u - 2 + (2 + u) * past) + 2 * lump * lumps
+    third = 3 * two * (1 - 2 * r) * e * a * (2 * (u + past) + u * past) + 2 * lump * lumps
     skew = third / (variance * deviation)
     skew = np.where(np.abs(skew) < 1e-3, 1e-3, skew)
     y = (seconds * (1 - e * r) - answers * none) / deviation
