@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.plan.scenarios import SMALL, drawn, faster, planned
+from tests.plan.test_program import recipe, serve
 
 from eke.plan import load, make, parse, planner, program, read, solve
 from eke.plan.interval import Estimate, Speed, Speeds
@@ -60,6 +61,25 @@ def test_slopes_of_prices_are_derivatives(problem: Problem, speed: Speed) -> Non
         sides = sorted(((e.value - slow[name].value) / step, (fast[name].value - e.value) / step))
         slack = 2e-2 * max(abs(s) for s in sides) + 1e-3 * abs(e.value)
         assert sides[0] - slack <= e.slope.get(speed, 0.0) <= sides[1] + slack, name
+
+
+@pytest.mark.parametrize(("down", "gives"), [(3, 5.0), (3, 0.9), (1, 0.2)])
+def test_faster_chips_keep_what_survives(down: int, gives: float) -> None:
+    """With nodes to spare for those that go down, whatever a replica gives: faster chips need fewer or as many, and no
+    more nodes than there are.
+    """
+    w = replace(serve("s0", 1.0), survives=down)
+    one = recipe("s0", "serve", "a", 2, gives)
+    posed = Problem(
+        (w,), (one, replace(one, spread=True)), {"a": 32, "none": 0}, {"a": 1, "none": 1}, np.ones(1), ((0,),),
+        {"s0": np.ones(1)}, goal="fewest-chips", per_node={"a": 4, "none": 4},
+    )  # fmt: skip
+    kinds = [("chip", trains) for trains in (False, True)]
+    speeds = Speeds(dict.fromkeys(posed.units, "chip"), dict.fromkeys(kinds, 0.3))
+    reached = priced(posed, speeds)["objective"]
+    assert reached.middle is not None
+    assert reached.value * (1 + 1e-9) <= reached.middle < 0
+    assert (reached.middle > reached.value * (1 - 1e-9)) == (gives < 1)
 
 
 def test_an_interval_holds_most_of_what_is_drawn() -> None:

@@ -80,7 +80,10 @@ class Marginal:
         there = solve.Relaxation(rows, aim.combined - aim.primary + primary, asked)
         least = bounds[0].copy()
         least[given] /= times[self._slopes.of[given]]
-        self._middle = _Point(self._slopes, rows, primary, there, there.under((least, bounds[1])), given)
+        most = bounds[1].copy()
+        for kept in built.reserves:  # faster nodes take more away with them
+            most[np.concatenate(kept.shares)] = np.inf
+        self._middle = _Point(self._slopes, rows, primary, there, there.under((least, most)), given)
         used = built.runs.recipe[found.x[built.runs.at] > USED]
         basis = weakest(*(recipes[i].basis for i in np.unique(used).tolist()))
         self.reached = self._estimate(self._now.reached(), self._middle.reached(), basis)

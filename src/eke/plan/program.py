@@ -117,6 +117,25 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserve:
+    """What nodes may take away with them of the answers of one workload and group.
+
+    Attributes:
+        at: columns x. used: columns b of the same recipes. slot: of both. gives: by one replica, of the demand.
+        shares: columns h and the most lost by pool, by slot.
+        counts: rows used. losses: rows lost, where what goes down gives as much as it gave.
+    """
+
+    at: IntArray
+    used: IntArray
+    slot: IntArray
+    gives: FloatArray
+    shares: tuple[IntArray, ...]
+    counts: IntArray
+    losses: IntArray
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """maximise c·x, rows within bounds, columns within bounds, some integer; entries in coordinate form.
 
@@ -128,7 +147,7 @@ class Program:
         wanted: what was promised, one number a slot for serve.
         progress, value, used: objectives by column: training FLOP/s, currency a day, chips in the mean over the day.
         spared: chips in the mean over the day, each counting for its worth.
-        reserve: columns b and h, with their slots.
+        reserves: of workloads that survive nodes. nodes: rows nodes.
     """
 
     problem: Problem
@@ -153,7 +172,8 @@ class Program:
     spared: FloatArray
     pinned: Mapping[Pin, IntArray] = field(default_factory=dict)
     flows: Mapping[Flow, IntArray] = field(default_factory=dict)
-    reserve: tuple[tuple[IntArray, IntArray], ...] = ()
+    reserves: tuple[Reserve, ...] = ()
+    nodes: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def freed(self, pins: Iterable[Pin]) -> Program:
         """The program without those pins."""
@@ -250,12 +270,12 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
     flows: dict[Flow, IntArray] = {}
     scaled: dict[str, tuple[IntArray, FloatArray]] = {}
     wanted: dict[str, FloatArray] = {}
-    reserve: list[tuple[IntArray, IntArray]] = []
+    reserves: list[Reserve] = []
     for w in problem.workloads:
         mine = of.workload == problem.workloads.index(w)
         if isinstance(w, Serve):
             wanted[w.name] = problem.demand[w.name]
-            missing[w.name], scaled[w.name] = _serve(sheet, problem, w, runs, mine, answered, flows, reserve)
+            missing[w.name], scaled[w.name] = _serve(sheet, problem, w, runs, mine, answered, flows, reserves)
         else:
             goal = w.tokens_per_s if isinstance(w, Train) else w.requests_per_s
             wanted[w.name] = np.array([goal])
@@ -264,15 +284,16 @@ def build(problem: Problem, *, best_effort: bool = False) -> Program:
                 _one_gang(sheet, problem, runs, mine, classes)
         if problem.even and not isinstance(w, Train):
             _spread(sheet, problem, runs, mine, of.rate, wanted[w.name], missing[w.name])
-    if reserve:
-        _nodes(sheet, problem, runs, classes)
+    nodes = _nodes(sheet, problem, runs, classes) if reserves else np.zeros(0, dtype=np.int64)
     started = (
         {w.name: _started(sheet, problem, w, runs, of.workload == i) for i, w in enumerate(problem.workloads)}
         if best_effort
         else {}
     )
     pinned = {pin: _pinned(sheet, problem, runs, pin) for pin in problem.pinned}
-    return _close(sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started, pinned, flows, reserve)
+    return _close(
+        sheet, problem, of, runs, aside, missing, answered, scaled, wanted, started, pinned, flows, reserves, nodes
+    )
 
 
 class _Of:
@@ -323,7 +344,7 @@ def _serve(
     mine: Bools,
     answered: dict[tuple[str, str, float], IntArray],
     flows: dict[Flow, IntArray],
-    reserve: list[tuple[IntArray, IntArray]],
+    reserves: list[Reserve],
 ) -> tuple[IntArray, tuple[IntArray, FloatArray]]:
     """Rows answer, read, write, demand, share and quality of one serve workload; its missing columns, and the rows
     that grow with it.
@@ -359,7 +380,7 @@ def _serve(
         if w.survives:
             gives = _tight(rate[whole], wanted[slot[whole]])
             some = [r for r, mine in zip(recipes, whole, strict=True) if mine]
-            reserve += _reserve(sheet, problem, w.survives, some, at[whole], slot[whole], gives, asked, answer)
+            reserves.append(_reserve(sheet, problem, w.survives, some, at[whole], slot[whole], gives, asked, answer))
         sheet.put(demand, y, 1.0)
         if model in shares:
             sheet.put(shares[model], y, 1.0)
@@ -373,7 +394,7 @@ def _serve(
 def _reserve(
     sheet: _Sheet, problem: Problem, nodes: int, recipes: Sequence[Recipe], at: IntArray, slot: IntArray,
     gives: FloatArray, asked: FloatArray, answer: IntArray,
-) -> list[tuple[IntArray, IntArray]]:  # fmt: skip
+) -> Reserve:  # fmt: skip
     """Columns b and h of the answers of one workload and group, and their rows used and lost.
 
     Whatever shares a node goes down with it: a node full of one recipe, and one replica of each that is spread. Since
@@ -395,12 +416,13 @@ def _reserve(
     used = sheet.row(0.0, np.inf, len(at))
     sheet.put(used, b, needed)
     sheet.put(used, at, -1.0)
-    fulls = []
+    fulls, losses = [], []
     for p in sorted(set(pool.tolist())):
         here, packed = np.flatnonzero(pool == p), np.flatnonzero((pool == p) & ~spread)
         full = sheet.column(classes, most)
-        fulls.append((full, np.arange(classes)))
         lost, nodeful = sheet.row(0.0, np.inf, classes), sheet.row(0.0, np.inf, len(packed))
+        fulls.append(full)
+        losses += [lost, nodeful]
         sheet.put(nodeful, full[slot[packed]], 1.0)
         sheet.put(nodeful, b[packed], -loss[packed] * asked[slot[packed]])
         sheet.put(lost, h, 1.0)
@@ -409,13 +431,15 @@ def _reserve(
         sheet.put(lost[slot[apart]], b[apart], -loss[apart] * asked[slot[apart]])
     if not problem.pinned:
         mean = sheet.row(0.0, np.inf, classes)
+        losses.append(mean)
         sheet.put(mean, h, 1.0)
         sheet.put(mean[slot], at, -loss * gives / (2 + most[slot]) * asked[slot])
-    return [(h, np.arange(classes)), (b, slot), *fulls]
+    return Reserve(at, b, slot, gives, (h, *fulls), used, np.concatenate(losses))
 
 
-def _nodes(sheet: _Sheet, problem: Problem, runs: Columns, classes: int) -> None:
+def _nodes(sheet: _Sheet, problem: Problem, runs: Columns, classes: int) -> IntArray:
     """Rows nodes: what is spread stands on nodes that larger replicas do not fill; smaller ones fit in beside it."""
+    found = [np.zeros(0, dtype=np.int64)]
     for p, units in problem.units.items():
         mine = np.array([r.pool == p for r in problem.recipes], dtype=bool)[runs.recipe]
         spread = mine & np.array([r.spread for r in problem.recipes], dtype=bool)[runs.recipe]
@@ -424,10 +448,12 @@ def _nodes(sheet: _Sheet, problem: Problem, runs: Columns, classes: int) -> None
         size = np.array([r.units for r in problem.recipes], dtype=float)[runs.recipe]
         larger = mine & ~spread & (size > size[spread].min())
         rows = sheet.row(-np.inf, float(units // problem.per_node[p]), classes)
+        found.append(rows)
         for t in range(classes):
             now = (runs.slot == t) | (runs.slot < 0)
             sheet.put(rows[[t]], runs.at[spread & now], 1.0)
             sheet.put(rows[[t]], runs.at[larger & now], size[larger & now] / problem.per_node[p])
+    return np.concatenate(found)
 
 
 def _flows(
@@ -544,7 +570,7 @@ def _close(
     answered: dict[tuple[str, str, float], IntArray], scaled: dict[str, tuple[IntArray, FloatArray]], wanted: dict[str,
     FloatArray],
     started: dict[str, int], pinned: dict[Pin, IntArray], flows: dict[Flow, IntArray],
-    reserve: list[tuple[IntArray, IntArray]],
+    reserves: list[Reserve], nodes: IntArray,
 ) -> Program:  # fmt: skip
     progress, value, used, spared = (np.zeros(sheet.width) for _ in range(4))
     progress[runs.at] = of.share * of.rate * of.flop
@@ -567,5 +593,5 @@ def _close(
         problem, np.concatenate(sheet.lower), np.concatenate(sheet.upper), np.concatenate(sheet.integer),
         np.concatenate(sheet.row_lower), np.concatenate(sheet.row_upper), rows, columns, entries, runs, aside, missing,
         answered, scaled, wanted, started, progress, value, used, spared, pinned, flows,
-        tuple(reserve),
+        tuple(reserves), nodes,
     )  # fmt: skip

@@ -39,25 +39,39 @@ class Slopes:
         self.of: IntArray = np.full(len(rows.lower), -1, dtype=np.int64)
         """Which speed a column runs at; -1: none."""
         self.of[runs.at] = of[runs.recipe]
+        for kept in built.reserves:
+            self.of[kept.used] = self.of[kept.at]  # what a node takes away grows with what it gave
         self._rows, self._shape = rows, (len(self.speeds), len(rows.lower))
-        moved = self._are_rates(built, aimed)
-        self._rated = moved
+        limit = self._limits(built)
+        moved = self._are_rates(built, limit, aimed)
+        self._rated, self._limit = moved, limit[moved]
         self._row, self._entry = rows.rows[moved], rows.entries[moved]
         self._at = self.of[rows.columns[moved]] * len(rows.lower) + rows.columns[moved]
         self._earning = np.flatnonzero((self.of >= 0) & (problem.goal in ("train-progress", "value")))
 
-    def _are_rates(self, built: Program, aimed: int | None) -> Bools:
+    def _limits(self, built: Program) -> FloatArray:
+        """What entries come to at any speed at most: all that is asked; of a loss, all that such replicas take."""
+        limit = np.ones(len(self._rows.entries))
+        for kept in built.reserves:
+            gives = np.ones(len(self.of))
+            gives[kept.at] = gives[kept.used] = kept.gives
+            # Row mean moves by a power between one and two of its speed, and is held to one: never more than is lost.
+            loss = np.isin(self._rows.rows, kept.losses)
+            limit[loss] = np.abs(self._rows.entries[loss]) / gives[self._rows.columns[loss]]
+        return limit
+
+    def _are_rates(self, built: Program, limit: FloatArray, aimed: int | None) -> Bools:
         """Which entries say what a column gives, and grow with its speed; the others count its chips, or itself."""
         rows, columns = self._rows.rows, self._rows.columns
         total = np.zeros(len(self._rows.row_lower), dtype=bool)  # what gangs give: tokens, and what is aimed at
         counts = np.zeros(len(total), dtype=bool)
         counts[: len(built.problem.units) * len(built.problem.weights)] = True  # rows `pool`: the first ones
-        for pinned in built.pinned.values():
-            counts[pinned] = True
+        for counting in (built.nodes, *built.pinned.values(), *(kept.counts for kept in built.reserves)):
+            counts[counting] = True
         for w in built.problem.workloads:
             if isinstance(w, Train):
                 total[built.scaled[w.name][0]] = True
-        full = self._rows.entries >= 1.0  # gives all that is asked: no speed gives more
+        full = np.abs(self._rows.entries) >= limit  # gives all that is asked: no speed gives more
         if aimed is not None:
             total[aimed] = True
             full &= rows != aimed
@@ -78,7 +92,9 @@ class Slopes:
         """
         entry = self._entry
         if entries is not None:
-            entry = np.where(entries[self._rated] < 1.0, entries[self._rated], 0.0)  # one that gives all gives no more
+            entry = np.where(
+                np.abs(entries[self._rated]) < self._limit, entries[self._rated], 0.0
+            )  # one that gives all gives no more
         gives = np.bincount(self._at, prices[self._row] * entry, self._shape[0] * self._shape[1])
         found = -gives.reshape(self._shape)
         if objective is not None:
@@ -90,7 +106,8 @@ class Slopes:
         """The same rows and objective with every speed so many times as fast [speeds]."""
         rows, earning, entries, aim = self._rows, self._earning, self._rows.entries.copy(), objective.copy()
         # Nothing gives more than all that is asked.
-        entries[self._rated] = np.minimum(self._entry * times[self.of[rows.columns[self._rated]]], 1.0)
+        faster = self._entry * times[self.of[rows.columns[self._rated]]]
+        entries[self._rated] = np.clip(faster, -self._limit, self._limit)
         aim[earning] = aim[earning] * times[self.of[earning]]
         return Posed(rows.lower, rows.row_lower, rows.row_upper, rows.rows, rows.columns, entries), aim
 

@@ -126,8 +126,10 @@ def slot_of(program: Program) -> IntArray:
         of[columns] = classes
     for columns in program.flows.values():
         of[columns] = classes
-    for columns, slot in program.reserve:
-        of[columns] = slot
+    for kept in program.reserves:
+        of[kept.used] = kept.slot
+        for columns in kept.shares:
+            of[columns] = classes
     for name, columns in program.missing.items():
         if name in program.problem.demand:
             of[columns] = classes
