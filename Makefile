@@ -9,6 +9,7 @@ help:            ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' Makefile | expand -t 20
 
 setup: .venv/user.stamp   ## install Eke and what it needs into .venv
+	@echo "Eke is in .venv. Put it on your path: . .venv/bin/activate; then: eke doctor"
 
 up: .venv/user.stamp      ## plan this machine, fetch the small model, serve and train until Ctrl-C
 	@$(BIN)/eke up examples/this-machine.yaml --best-effort
@@ -46,7 +47,7 @@ clean:           ## remove what was built here (models and runs in ~/.eke stay)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip hatchling editables
 
 .venv/user.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[local,train]'
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e '.[local,train,charts]'
 	@touch $@
 
 .venv/dev.stamp: .venv/user.stamp

@@ -36,3 +36,10 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(plan), "-o", str(tmp_path / "none" / "out.html"), *QUICK])
     assert result.exit_code != 0
     assert "cannot be written" in str(result.exception)
+
+
+def test_a_report_is_a_page(tmp_path: Path) -> None:
+    """Another kind of file is refused before anything is planned, not written as one."""
+    result = CliRunner().invoke(app, ["nowhere.json", "-o", str(tmp_path / "out.pdf")])
+    assert "a report is an HTML page" in str(result.exception)
+    assert not list(tmp_path.iterdir())

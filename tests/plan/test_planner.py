@@ -11,7 +11,7 @@ from tests.plan.scenarios import LENGTHS, MIXED_QUALITY, SMALL, TOO_MUCH, planne
 import eke
 from eke.fleet.chip import Chip
 from eke.fleet.pool import Fleet, Pool
-from eke.plan import capacity, check, make, parse, planner
+from eke.plan import capacity, check, make, parse, planner, reasons
 from eke.plan.notes import by_kind
 from eke.plan.plan import Plan
 
@@ -196,3 +196,9 @@ def test_what_the_cost_model_said_before_is_not_asked_again(monkeypatch: pytest.
     anew = planner.pose(changed)
     monkeypatch.setattr(capacity, "capacities", lambda *_, **__: pytest.fail("asked again"))
     assert planner.pose(changed, seen=seen).recipes == anew.recipes
+
+
+def test_a_broken_promise_is_never_kept_in_whole() -> None:
+    """What is short by a thousandth is not said to be all of it."""
+    assert reasons._short(0.9997) == "not quite all"
+    assert reasons._short(0.52) == "52%"

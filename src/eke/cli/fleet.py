@@ -83,7 +83,8 @@ def import_nodes(
     try:
         text = nodes.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{nodes} cannot be read", why=str(error), remedy="give a CSV in UTF-8") from error
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{nodes} cannot be read", why=why, remedy="give the path of a CSV in UTF-8") from error
     done = listing.read(text, _pairs(map_ or [], "--map G2=A10"), _pairs(column or [], "--column chip=sku"))
     talk.print(
         f"{done.nodes:,} nodes, {sum(p.chips for p in done.fleet.pools):,} chips, {done.without_chips:,} rows without"

@@ -163,7 +163,8 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read", why=str(error), remedy="give a text file in UTF-8") from error
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{file} cannot be read", why=why, remedy="give the path of a text file in UTF-8") from error
 
 
 def _ask_serving() -> Serving:

@@ -35,8 +35,13 @@ def report(
     One HTML file: no script, nothing loaded; it prints on A4.
     """
     from eke.charts import altair_module
+    from eke.errors import InputError
     from eke.report import html, write_all
 
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise InputError(
+            f"{str(output)!r}: a report is an HTML page", remedy="name it report.html; a browser prints it to PDF"
+        )
     altair_module()  # said now rather than after a minute of planning
     facts = found(plan, (*(without or ()), *(() if levers else ("levers",))))
     _write(output, html(facts))

@@ -169,12 +169,15 @@ def _reason(workloads: list[Workload], barred: list[Workload], pools: list[str],
         )
     where = ", ".join(pools)
     if len(workloads) == 1:
-        share = quantities.show_fraction(reached[workloads[0].name])
-        return f"all of {where} together keep {share} of {_wants(workloads[0])}"
-    said = "; ".join(
-        f"with the others kept, {quantities.show_fraction(reached[w.name])} of {_wants(w)}" for w in workloads
-    )
+        return f"all of {where} together keep {_short(reached[workloads[0].name])} of {_wants(workloads[0])}"
+    said = "; ".join(f"with the others kept, {_short(reached[w.name])} of {_wants(w)}" for w in workloads)
     return f"each holds alone on {where}, not together: {said}"
+
+
+def _short(reached: float) -> str:
+    """A share of a promise that is not kept: never said to be all of it."""
+    said = quantities.show_fraction(reached)
+    return "not quite all" if said == "100%" else said
 
 
 def _wants(w: Workload) -> str:
