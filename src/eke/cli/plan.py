@@ -212,6 +212,8 @@ def _why(made: Plan) -> None:
             page.print(f"    {'this would do:' if i == 0 else 'or:          '} {repair}", soft_wrap=True)
         if not conflict.repairs:
             page.print("    no single change of pool, rate, deadline or latency makes it hold", soft_wrap=True)
+    if len(made.infeasible_because) > 1:
+        page.print("  Each change mends what it stands under, not the rest.")
     from eke.plan import energy, show
 
     notes = [*made.notes, *(f"{w.name}: {w.note}." for w in made.workloads if w.note)]

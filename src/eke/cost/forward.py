@@ -78,6 +78,7 @@ class Pass:
     experts: float  # share of `rate` that grouped products reach
     experts_memory: float  # and of its streaming
     routing_s: float  # what a layer of experts costs beyond them
+    issuing_s: float  # least that the host takes to issue a pass that reads prompts, operation by operation
     sequence_parallel: bool = False  # tensor ranks share out the tokens between products (training)
 
 
@@ -97,7 +98,7 @@ def prepare(
         on, model, variant, layouts, to, on.rate(wanted), on.chip.flops[sixteen],
         variant.weight_bits / 8, head_bits / 8,
         on.rate(wanted if variant.wide_bits is None else "bf16"), (variant.wide_bits or variant.weight_bits) / 8,
-        experts[0], experts[1], p.routing * experts[2], sequence_parallel,
+        experts[0], experts[1], p.routing * experts[2], p.launch_s * model.issued(p.engine), sequence_parallel,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from eke.cost.tables import FloatArray, Times
 def _put(bill: Priced, of: Pass, tokens: Tokens) -> None:
     p = of.on.profile
     forward(bill, of, tokens)
-    host = p.host_s * of.model.architecture.layers + (tokens.fresh > 0) * p.launch_s * of.model.issued(p.engine)
+    host = p.host_s * of.model.architecture.layers + (tokens.fresh > 0) * of.issuing_s
     waits = np.maximum(host - bill.seconds_of(), 0.0)
     bill.add("engine", overhead=waits + p.step_s + p.sequence_s * tokens.sequences)
 

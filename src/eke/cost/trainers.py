@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from eke.cost import calibration
-from eke.cost.profile import relatives
+from eke.cost.profile import EIGHTY, relatives
 from eke.cost.tables import Basis
 from eke.document import read as read_yaml
 from eke.errors import InputError, UnknownName
@@ -91,7 +91,7 @@ class Trainer:
     @property
     def interval(self) -> tuple[float, float]:
         """Factors (low, high) on seconds that hold 80% of log-normal residuals: exp(∓1.2816 spread)."""
-        return exp(-1.2816 * self.spread), exp(1.2816 * self.spread)
+        return exp(-EIGHTY * self.spread), exp(EIGHTY * self.spread)
 
     def share(self, precision: Precision) -> float:
         """Share of peak that large products reach in `precision`."""

@@ -74,7 +74,12 @@ def parse(text: str, path: Path | None = None) -> Scenario:
     except InputError:
         raise
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError("the scenario is not YAML", why=str(error)) from error
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        why = f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark and problem else str(error)
+        what = f"scenario {str(path)!r}" if path else "the scenario"
+        raise InputError(
+            f"{what} is not YAML", why=why, remedy="mend that line; `eke init` writes a whole scenario"
+        ) from error
     if not isinstance(said, dict):
         raise InputError("the scenario is empty or not a table", remedy="begin with format: eke.scenario/1")
     if str(said.get("format", "")).startswith("eke.plan/"):

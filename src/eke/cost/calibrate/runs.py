@@ -23,7 +23,7 @@ from eke.cost.calibrate.records import Reading, Record, Rejected, Serving, Train
 from eke.cost.calibration import Calibration, Error, Fit
 from eke.cost.closed_loop import steady
 from eke.cost.model import CostModel
-from eke.cost.profile import Profile, find
+from eke.cost.profile import EIGHTY, Profile, find
 from eke.cost.tables import FloatArray, Layouts
 from eke.cost.trainers import Trainer
 from eke.errors import InputError
@@ -143,7 +143,7 @@ def fit(reading: Reading, command: str, file: str) -> Outcome:
         points=len(records),
         coefficients=values(found, subject.wanted),
         errors=errors,
-        spread=rounded(max(float(np.nanquantile(np.abs(spoken), 0.8)) / 1.2816, LEAST_SPREAD)),
+        spread=rounded(max(float(np.nanquantile(np.abs(spoken), 0.8)) / EIGHTY, LEAST_SPREAD)),
     )
     better = float(np.nanmean(np.abs(unseen))) < float(np.nanmean(np.abs(before)))
     return Outcome(reading, made, better, values(subject.base, subject.wanted), len(records), rejected)
