@@ -33,13 +33,6 @@ _SUFFIX = re.compile(
     r"[-_](FP8|NVFP4|MXFP4|FP4|BF16|AWQ|GPTQ|Int4|Int8|w4a16|w8a8|Instruct|Thinking|Preview|v\d|KV|dynamic|0528|2507)$",
     re.IGNORECASE,
 )
-# Further trained from a model whose shape they keep; their names do not say of which.
-_SHAPED = {
-    "deepseek-r1-distill-llama-70b": "Llama-3.1-70B",
-    "deepseek-r1-distill-llama-8b": "Llama-3.1-8B",
-    "deepseek-r1-distill-qwen-32b": "Qwen2.5-32B",
-    "qwq-32b": "Qwen2.5-32B",
-}
 # Forms of a chip that a system's name may add.
 _FORM = re.compile(r"[-_](nvl\d*|sxm\d?|pcie|oam|\d+gb)$", re.IGNORECASE)
 # Sources whose requests all have the same lengths; InferenceX draws them from 80-100% of the stated ones.
@@ -216,7 +209,7 @@ def _shorter(name: str) -> Iterator[str]:
     while (shorter := _SUFFIX.sub("", name)) != name:
         name = shorter
         yield name
-    yield _SHAPED.get(name.casefold(), name.removeprefix("NVIDIA-"))
+    yield name.removeprefix("NVIDIA-")
 
 
 def _number(row: Mapping[str, str], key: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ def test_almost_all_publish_a_total() -> None:
         ("Hunyuan-A13B", "Hunyuan-A13B-Instruct"),
         ("google/gemma-3-27b-it", "Gemma-3-27B"),
         ("DeepSeek-R1-0528", "DeepSeek-R1"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "Llama-3.1-70B"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "Mistral-7B-v0.3"),
     ],
 )
 def test_names_as_people_write_them(asked: str, found: str) -> None:
@@ -69,6 +72,20 @@ def test_an_unknown_name_offers_near_ones() -> None:
     """A slip of the pen is answered with what was probably meant."""
     with pytest.raises(UnknownName, match="Qwen3-8B"):
         catalogue.architecture("Qwen3-9B")
+
+
+@pytest.mark.parametrize(
+    ("asked", "instead"),
+    [
+        ("Qwen/Qwen2.5-72B-Instruct-AWQ", "model: Qwen2.5-72B with variants: [int4]"),
+        ("Qwen/Qwen2.5-72B-Instruct-GPTQ-Int8", "model: Qwen2.5-72B with variants: [int8]"),
+        ("RedHatAI/Meta-Llama-3.1-70B-FP8-dynamic", "model: Llama-3.1-70B with variants: [fp8]"),
+    ],
+)
+def test_a_quantised_checkpoint_is_a_variant(asked: str, instead: str) -> None:
+    """Its model is a choice of the catalogue; its precision one of the plan's."""
+    with pytest.raises(UnknownName, match=re.escape(instead)):
+        catalogue.architecture(asked)
 
 
 def test_an_unpublished_layer_count_is_not_invented() -> None:

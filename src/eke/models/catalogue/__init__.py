@@ -7,7 +7,9 @@ organisation (`Qwen/Qwen3-8B`), and without a suffix that does not change the sh
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +23,11 @@ from eke.models.architecture import Architecture
 from eke.models.config import parse
 
 _SAME_SHAPE = ("-instruct", "-chat", "-base", "-it", "-pt", "-hf", "-thinking")
+# What others' checkpoints add to a name, and the variant of ours that they hold.
+_QUANTISED = re.compile(
+    r"[-_.](?:quantized\.)?"
+    r"(?:(?P<int4>awq|gptq(-int4)?|int4|w4a16|gguf|bnb-4bit)|(?P<int8>gptq-int8|int8|w8a8)|(?P<fp8>fp8(-dynamic)?))$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +94,16 @@ def entry(name: str) -> Entry:
         if (found := known.get(_plain(candidate))) is not None:
             return found
     everything = {n for e in entries() for n in (e.name, *e.aliases)}
-    raise UnknownName(
-        "model", name, everything, remedy="a name that `eke models list` shows, or the path of a config.json"
-    )
+    raise UnknownName("model", name, everything, remedy=_remedy(asked))
+
+
+def _remedy(asked: str) -> str:
+    """What to write instead of an unknown name: of a quantised checkpoint, its model and which variant it is."""
+    if (quantised := _QUANTISED.search(asked)) is not None:
+        with contextlib.suppress(UnknownName):
+            found = entry(asked[: quantised.start()]).name
+            return f"model: {found} with variants: [{quantised.lastgroup}]"
+    return "a name that `eke models list` shows, or the path of a config.json"
 
 
 def architecture(name: str | Path) -> Architecture:
