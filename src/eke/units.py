@@ -114,10 +114,11 @@ def show_count(value: float) -> str:
 
 
 def show_seconds(value: float) -> str:
-    """Seconds: `0.05` as `50 ms`, `1.3e7` as `150 d`."""
+    """Seconds: `0.05` as `50 ms`, `1.3e7` as `150 d`, `1.4e8` as `1,620 d`."""
     for unit, size in (("d", 172800.0), ("h", 7200.0), ("min", 120.0), ("s", 0.9995), ("ms", 0.9995e-3)):
         if value >= size:
-            return f"{value / SECONDS[unit]:.3g} {unit}"
+            many = value / SECONDS[unit]
+            return f"{many:.3g} {unit}" if many < 999.5 else f"{many:,.0f} {unit}"
     return f"{value / SECONDS['us']:.3g} us" if value else "0 s"
 
 

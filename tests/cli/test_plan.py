@@ -59,6 +59,7 @@ def test_infeasible_is_exit_2_with_reasons(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "this would do" in result.stdout
     assert "more H800-SXM nodes" in result.stdout
+    assert "--best-effort plans what can be reached" in result.stdout
     result = CliRunner().invoke(app, [str(file), "--best-effort", "-o", "json"])
     assert result.exit_code == 2
     document = json.loads(result.stdout)

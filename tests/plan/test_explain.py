@@ -122,6 +122,16 @@ def test_what_nobody_knows_is_asked_back(explainer: Explainer) -> None:
         Explainer(planned(TOO_MUCH))
 
 
+def test_a_plan_of_nothing_says_why() -> None:
+    """Where promises break, that is the one answer: why, and what would make them hold; no tables of rules."""
+    plan = planned(TOO_MUCH)
+    why = plan.explain()
+    assert why.says[0] == "No plan on this stock keeps all promises."
+    assert plan.infeasible_because[0].reason in why.says[1]
+    assert plan.infeasible_because[0].repairs[0] in why.says[1]
+    assert tables(why) == []
+
+
 def test_without_training_the_first_workload_is_the_measure() -> None:
     """Comparative advantage needs no training."""
     text = SMALL.split("  - train: next")[0] + "objective: fewest-chips\n"

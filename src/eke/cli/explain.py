@@ -30,7 +30,7 @@ def explain(
     why = found(plan, what, rules=rules)
     answer(
         output, chart, table=lambda: print_why(why), document=why.to_dict, rows=lambda: worth_rows(why.worths),
-        chart=why.chart,
+        chart=why.chart if why.worths else None,
     )  # fmt: skip
 
 
@@ -38,12 +38,10 @@ def found(path: Path, what: str | None, *, rules: bool) -> Explanation:
     """The explanation of a plan file, or of the plan of a scenario, with a word of progress on a terminal."""
     from eke.cli.plan import made
     from eke.plan import load, read
-    from eke.plan.explain import Explainer
 
     plan = read(path) if path.suffix == ".json" else made(load(path), best_effort=True)
     with talk.status("pricing what is not in the plan …"):
-        explainer = Explainer(plan)
-        return explainer.of(what) if what else explainer.all(ruled=rules)
+        return plan.explain(what, rules=rules)
 
 
 def print_why(why: Explanation) -> None:
@@ -55,4 +53,5 @@ def print_why(why: Explanation) -> None:
     for title, rows in tables(why):
         page.print()
         page.print(rows_table(rows, title))
-    page.print(f"[dim]- {SURE}[/]", soft_wrap=True)
+    if why.worths:
+        page.print(f"[dim]- {SURE}[/]", soft_wrap=True)

@@ -212,8 +212,12 @@ def _why(made: Plan) -> None:
             page.print(f"    {'this would do:' if i == 0 else 'or:          '} {repair}", soft_wrap=True)
         if not conflict.repairs:
             page.print("    no single change of pool, rate, deadline or latency makes it hold", soft_wrap=True)
-    if len(made.infeasible_because) > 1:
-        page.print("  Each change mends what it stands under, not the rest.")
+    if made.together:
+        page.print("  Each mends what it stands under, not the rest. Everything holds with all changes of one line:")
+    for changes in made.together:
+        page.print(f"    - {'; '.join(changes)}", soft_wrap=True)
+    if made.infeasible_because and not made.placements:
+        page.print("  As it is, --best-effort plans what can be reached, by priority.")
     from eke.plan import energy, show
 
     notes = [*made.notes, *(f"{w.name}: {w.note}." for w in made.workloads if w.note)]

@@ -92,6 +92,21 @@ class Explanation:
         return advantage.chart(list(self.worths), self.base)
 
 
+def why(plan: Plan, what: str | None = None, *, rules: bool = True) -> Explanation:
+    """Why a plan is as it is: all of it (with `rules`, beside rules of thumb), or one workload or pool. Of one that
+    places nothing, why nothing holds.
+
+    Raises:
+        InputError: the plan does not say what it was made from.
+        UnknownName: nothing in it is called `what`.
+    """
+    if not plan.placements and plan.infeasible_because:
+        o = plan.objective
+        return Explanation(plan.scenario, "", tuple(_broken(plan)), (), (), (), (), "", o.unit, o.value)
+    explainer = Explainer(plan)
+    return explainer.of(what) if what else explainer.all(ruled=rules)
+
+
 class Explainer:
     """A plan with its scenario posed and priced again, to be asked about as often as one likes."""
 
@@ -102,9 +117,9 @@ class Explainer:
 
     def all(self, *, ruled: bool = True) -> Explanation:
         """The whole plan; with `ruled`, beside what rules of thumb give (seconds)."""
-        beside = tuple(self.rules()) if ruled else ()
+        beside = tuple(self.rules()) if ruled and self.plan.feasible else ()
         options = [o for w in self.problem.workloads if not isinstance(w, Train) for o in self.priced.options(w)]
-        return self._explanation("", [*self._in_all(), *_ruled_words(beside)], options, beside)
+        return self._explanation("", [*_broken(self.plan), *self._in_all(), *_ruled_words(beside)], options, beside)
 
     def of(self, what: str) -> Explanation:
         """One workload or one pool.
@@ -125,7 +140,7 @@ class Explainer:
     def _explanation(self, what: str, says: list[str], options: list[Option], beside: tuple[Ruled, ...]) -> Explanation:
         rows = self._worths()
         shown = tuple(r for r in rows if what in ("", r.workload, r.pool))
-        binds = tuple(b for b in self.binds() if what in ("", b.what))
+        binds = tuple(b for b in self.binds() if what in ("", b.what)) if self.plan.placements else ()
         return Explanation(
             self.plan.scenario, what, tuple(says), shown, tuple(options), binds, beside,
             advantage.base(self.problem), self.plan.objective.unit,
@@ -359,6 +374,20 @@ class Explainer:
                     f"cost {self._cost(mine)}."
                 )
         return lines
+
+
+def _broken(plan: Plan) -> list[str]:
+    """Why not all promises can be kept, and what would make them hold."""
+    if plan.feasible:
+        return []
+    lines = ["No plan on this stock keeps all promises."]
+    for c in plan.infeasible_because:
+        alone = f" With one of these it would: {'; '.join(c.repairs)}." if c.repairs else ""
+        lines.append(f"{', '.join(c.demands)}: {c.reason}.{alone}")
+    lines += [f"Everything holds with all of these: {'; '.join(changes)}." for changes in plan.together]
+    if plan.placements:
+        lines.append("What follows is of the best that can be reached all the same, by priority (--best-effort).")
+    return lines
 
 
 def _latency(w: Serve, placed: Sequence[Placement]) -> list[str]:

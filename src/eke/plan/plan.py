@@ -148,6 +148,7 @@ class Plan:
     """Who does what. Infeasible is an answer: then `infeasible_because` says why.
 
     Attributes:
+        together: lists of changes; with all of one list made, every promise holds. Empty where `repairs` are that.
         source: the scenario it was made from, as it was written; `eke up` runs a saved plan by it.
     """
 
@@ -162,6 +163,7 @@ class Plan:
     infeasible_because: tuple[Conflict, ...] = ()
     notes: tuple[str, ...] = ()
     source: str = ""
+    together: tuple[tuple[str, ...], ...] = ()
 
     @property
     def slots(self) -> int:
@@ -205,10 +207,9 @@ class Plan:
 
     def explain(self, what: str | None = None, *, rules: bool = True) -> Explanation:
         """Why it is as it is: all of it (with `rules`, beside rules of thumb), or one workload or pool."""
-        from eke.plan.explain import Explainer
+        from eke.plan.explain import why
 
-        explainer = Explainer(self)
-        return explainer.of(what) if what else explainer.all(ruled=rules)
+        return why(self, what, rules=rules)
 
     def _repr_html_(self) -> str:
         from eke.plan.show import html
@@ -249,6 +250,7 @@ def from_dict(d: Mapping[str, Any]) -> Plan:
         tuple(_row(PoolUse, p) for p in d["pools"]), tuple(_row(Placement, p) for p in d["placements"]),
         tuple(_row(Kept, w) for w in d["workloads"]), tuple(_row(Conflict, c) for c in d["infeasible_because"]),
         tuple(d.get("notes", ())), d.get("source", ""),
+        tuple(tuple(changes) for changes in d.get("together", ())),
     )  # fmt: skip
 
 

@@ -10,7 +10,21 @@ import numpy as np
 
 from eke.cost import FloatArray
 from eke.fleet.pool import Fleet, Pool
-from eke.plan import apart, assemble, branches, effort, gangs, pins, program, reasons, serving, solve, starts, steady
+from eke.plan import (
+    apart,
+    assemble,
+    branches,
+    effort,
+    gangs,
+    pins,
+    program,
+    reasons,
+    serving,
+    solve,
+    starts,
+    steady,
+    together,
+)  # fmt: skip
 from eke.plan.interval import Speeds
 from eke.plan.marginal import Marginal, as_in, stands
 from eke.plan.pins import Pin
@@ -73,9 +87,11 @@ def make(
             built, goal.combined, built.promised(goal.promises), seconds=5 * seconds, gap=10 * GAP
         )
     conflicts: tuple[Conflict, ...] = ()
+    mends: tuple[tuple[str, ...], ...] = ()
     if outcome.x is None:
         say("looking for what cannot hold together")
         conflicts = reasons.conflicts(scenario, built, lambda s, names: pose(s, only=names))
+        mends = together.ways(scenario, conflicts, lambda s, names: pose(s, only=names))
         if best_effort:
             built = program.build(effort.usable(problem), best_effort=True)
             goal = aim(built)
@@ -92,7 +108,7 @@ def make(
         # What no plan needs may yet be the next best.
         whole, sought_for = (built, goal) if conflicts else (everything, aim(everything, scale))
         prices = Marginal(whole, sought_for, Speeds.of(scenario), as_in(whole, goal.promises, where))
-    return assemble.plan(scenario, built, goal, outcome, conflicts, took, prices)
+    return replace(assemble.plan(scenario, built, goal, outcome, conflicts, took, prices), together=mends)
 
 
 @dataclass(frozen=True, slots=True)
