@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from eke.cli import init as verb
 from eke.cli.init import init
 from eke.errors import InputError
-from eke.plan import load, metrics
+from eke.plan import load, make, metrics
 from eke.plan.schema import schema
 
 app = typer.Typer()
@@ -51,12 +51,16 @@ vllm:time_to_first_token_seconds_bucket{engine="0",le="+Inf",model_name="Qwen/Qw
 
 
 def test_an_example_to_change(tmp_path: Path) -> None:
-    """With nothing known the file loads, and every guess is marked."""
+    """With nothing known the file loads, every guess is marked, and it can be planned: also what is owned, where this
+    machine has no accelerator.
+    """
     file = tmp_path / "scenario.yaml"
     result = run.invoke(app, [str(file), "--yes"])
     assert result.exit_code == 0, result.output
-    assert load(file).detected
-    assert file.read_text().count("change me") == 4
+    assert not load(file).detected
+    assert file.read_text().count("change me") == 5
+    assert "5 lines say `change me`, what you own too" in result.stderr
+    assert make(load(file)).feasible
     with pytest.raises(InputError, match="is there already"):
         run.invoke(app, [str(file), "--yes"], catch_exceptions=False)
     assert run.invoke(app, [str(file), "--yes", "--force"]).exit_code == 0

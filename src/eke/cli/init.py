@@ -74,10 +74,14 @@ def init(
             f"{save} cannot be written", why=error.strerror or "", remedy="choose another place"
         ) from error
     todo = text.count(draft.CHANGE)
-    talk.print(f"wrote {save}{f'; {todo} lines say `{draft.CHANGE}`' if todo else ''}. Next: eke plan {save}")
+    say = f"; {todo} line{'s say' if todo > 1 else ' says'} `{draft.CHANGE}`" if todo else ""
+    if fleet is None:
+        say += ", what you own too: no accelerator is in this machine"
+    talk.print(f"wrote {save}{say}. Next: eke plan {save}", soft_wrap=True)
 
 
-def _fleet(nodes: Path | None, printed: Path | None, count: int, *, asks: bool) -> Fleet:
+def _fleet(nodes: Path | None, printed: Path | None, count: int, *, asks: bool) -> Fleet | None:
+    """What is owned; None: nobody says, and this machine has no accelerator."""
     from eke.errors import InputError
     from eke.fleet import detect
     from eke.fleet import nodes as listing
@@ -94,9 +98,9 @@ def _fleet(nodes: Path | None, printed: Path | None, count: int, *, asks: bool) 
     if asks:
         talk.print("What do you own? A chip, nodes x chips a node, on a line: H20-96 24 x 8. An empty line ends it;")
         talk.print("at once: this machine.")
-        if typed := _typed():
-            return typed
-    return detect.fleet()
+        return _typed() or detect.fleet()
+    here = detect.fleet()
+    return None if all(p.chip.kind == "cpu" for p in here.pools) else here
 
 
 def _typed() -> Fleet | None:

@@ -18,6 +18,14 @@ LENGTHS = ({"p50": 1020.0, "p90": 2735.0, "p99": 4142.0}, {"p50": 129.0, "p90": 
 """Prompt and output tokens where nobody says: Azure's conversations of November 2023
 (AzurePublicDataset, CC-BY-4.0)."""
 MODEL = "Qwen3-8B"
+OWNED = f"""\
+fleet:                           # what you own: like nodes on one network are a pool
+  pools:                         # chips: `eke fleet chips`; from a list: `eke init --nodes nodes.csv`
+    - {{name: h20, chip: H20-96, nodes: 4, chips_per_node: 8}}  # {CHANGE}
+    # - {{name: ascend, chip: Ascend-910B2, nodes: 8, chips_per_node: 8}}
+# fleet: detect                  # instead: this machine, as it is
+"""
+"""What is owned where nobody says and the machine at hand has no accelerator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +86,13 @@ def observed(served: Served) -> Serving:
     )  # fmt: skip
 
 
-def text(name: str, fleet: Fleet, serving: Sequence[Serving], training: Sequence[Training] = ()) -> str:
-    """The scenario, commented."""
-    owned = section(fleet)
-    pools = "fleet: detect                    # this machine\n"
-    if not isinstance(owned, str):
+def text(name: str, fleet: Fleet | None, serving: Sequence[Serving], training: Sequence[Training] = ()) -> str:
+    """The scenario, commented; `fleet` None: nobody knows what is owned."""
+    owned = None if fleet is None else section(fleet)
+    pools = "fleet: detect                    # this machine; or {pools: [{name: h20, chip: H20-96, nodes: 4}]}\n"
+    if owned is None:
+        pools = OWNED
+    elif not isinstance(owned, str):
         lines = [f"    - {_flow(p)}" for p in owned["pools"]]
         pools = "\n".join(("fleet:                           # what you own: like nodes on one network are a pool",
                            "  pools:", *lines, "  # links: between pools, where prompts or gradients cross",
