@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 from eke.errors import InputError
 
+_SAID = re.compile(r"\] \([^)]*\)")
+_PART = re.compile(r"\[\d+\]|[^.\[\]]+")
 MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -28,6 +31,27 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
                 )
             lines[key.value] = line
         return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
+
+
+def line(text: str, path: str) -> int | None:
+    """The line of a key by its path (`workloads[0] (chat).slo.ttft`), or of the innermost key on the way that there is;
+    None: of none.
+    """
+    try:
+        node, found = yaml.compose(text, Loader=_Loader), None
+    except yaml.YAMLError:
+        return None
+    for part in _PART.findall(_SAID.sub("]", path)):
+        if part.startswith("[") and isinstance(node, yaml.SequenceNode) and int(part[1:-1]) < len(node.value):
+            node = node.value[int(part[1:-1])]
+            found = node.start_mark.line + 1
+            continue
+        keys = {k.value: (k, v) for k, v in node.value} if isinstance(node, yaml.MappingNode) else {}
+        if part not in keys:
+            break
+        key, node = keys[part]
+        found = key.start_mark.line + 1
+    return found
 
 
 def read(text: str) -> Any:

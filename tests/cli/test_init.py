@@ -76,6 +76,16 @@ def test_what_nvidia_smi_printed(tmp_path: Path) -> None:
     assert (pool.chip.name, pool.nodes, pool.chips_per_node) == ("H20-96", 24, 8)
 
 
+@pytest.mark.parametrize("text", ["hello world", "", "fleet:\n  - {chip: L20, nodes: 2}\n", "<nvidia_smi_log"])
+def test_another_file_is_not_nvidia_smi(tmp_path: Path, text: str) -> None:
+    """What nvidia-smi never printed is said to be that, with the file's name; nothing is written."""
+    wrong = tmp_path / "wrong.txt"
+    wrong.write_text(text)
+    with pytest.raises(InputError, match=r"wrong\.txt is not what nvidia-smi prints"):
+        run.invoke(app, [str(tmp_path / "s.yaml"), "--nvidia-smi", str(wrong)], catch_exceptions=False)
+    assert not (tmp_path / "s.yaml").exists()
+
+
 @pytest.fixture
 def server() -> Iterator[str]:
     """A page of metrics over HTTP."""

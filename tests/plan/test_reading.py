@@ -13,7 +13,7 @@ from eke.errors import InputError
 from eke.fleet import detect
 from eke.fleet.chip import Chip
 from eke.fleet.pool import Fleet, Pool
-from eke.plan import load, parse
+from eke.plan import load, make, parse
 from eke.plan.reading import available_by_default
 from eke.plan.scenario import Batch, Serve, Train
 
@@ -182,3 +182,35 @@ def test_bare_numbers_nobody_means_are_noted(old: str, new: str, said: str) -> N
     """A number without a unit is in the base unit; where that is absurd, the plan says how it was read."""
     notes = parse(SMALL.replace(old, new)).notes
     assert notes == () if not said else said in notes[0]
+
+
+def test_a_mistake_is_found_by_file_and_line(tmp_path: Path) -> None:
+    """One mistake or several: the file and each key's line are told."""
+    file = tmp_path / "ours.yaml"
+    file.write_text(SMALL.replace("objective:", "objectives:"))
+    at = next(i for i, line in enumerate(file.read_text().splitlines(), 1) if line.startswith("objectives"))
+    with pytest.raises(InputError, match=rf"ours\.yaml, line {at}: objectives: no such key"):
+        load(file)
+    file.write_text(file.read_text().replace("ttft: 2 s", "ttft: 2 kg"))
+    late = next(i for i, line in enumerate(file.read_text().splitlines(), 1) if "2 kg" in line)
+    with pytest.raises(InputError, match=r"2 things are wrong in .*ours\.yaml") as raised:
+        load(file)
+    assert f"- line {at}: objectives" in raised.value.why
+    assert f"- line {late}: workloads[0]" in raised.value.why
+
+
+def test_a_short_name_of_a_chip_is_told_in_full() -> None:
+    """`H20` is taken for one of two chips: a note says which; a full name needs none."""
+    said = SMALL.replace("chip: L20", "chip: H20")
+    (note,) = parse(said).notes
+    assert "H20 was read as H20-96; there is also H20-141" in note
+    assert not parse(SMALL).notes
+
+
+def test_pools_of_no_nodes_are_told() -> None:
+    """Where nothing can be planned on, that is the reason; where one pool has nothing, a note."""
+    empty = SMALL.replace("nodes: 6", "nodes: 0").replace("nodes: 8", "nodes: 0")
+    plan = make(parse(empty))
+    assert not plan.feasible
+    assert any("no node that can be planned on" in c.reason for c in plan.infeasible_because)
+    assert any("0 owned" in n for n in plan.notes)

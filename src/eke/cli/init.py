@@ -17,6 +17,7 @@ from eke.cli.output import talk
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eke.fleet.detect.base import Device
     from eke.fleet.pool import Fleet
     from eke.plan.draft import Serving, Training
     from eke.plan.metrics import Served
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TYPED = re.compile(r"(?P<chip>.+?)\s+(?P<nodes>\d+)\s*[x*]\s*(?P<each>\d+)")
 WAIT_S = 10.0
+SMALL = 2**30
+"""Bytes of memory that no GPU has as little as."""
 
 
 def init(
@@ -94,7 +97,7 @@ def _fleet(nodes: Path | None, printed: Path | None, count: int, *, asks: bool) 
             talk.print(f"note: {note}", soft_wrap=True)
         return done.fleet
     if printed is not None:
-        return _printed(_text(printed), count)
+        return _printed(printed, count)
     if asks:
         talk.print("What do you own? A chip, nodes x chips a node, on a line: H20-96 24 x 8. An empty line ends it;")
         talk.print("at once: this machine.")
@@ -126,17 +129,34 @@ def _typed() -> Fleet | None:
     return Fleet(tuple(pools)) if pools else None
 
 
-def _printed(text: str, count: int) -> Fleet:
-    from collections import Counter
+def _devices(text: str, file: Path) -> list[Device]:
+    """What nvidia-smi printed, device by device."""
+    from xml.etree import ElementTree
 
     from eke.errors import InputError
     from eke.fleet.detect import nvidia
+
+    try:
+        found = nvidia.parse(text)
+    except (ElementTree.ParseError, ValueError):
+        found = []
+    if not found or not any("nvidia" in d.name.casefold() or d.uuid or (d.memory_bytes or 0) > SMALL for d in found):
+        raise InputError(
+            f"{file} is not what nvidia-smi prints",
+            why=f"it begins {text.strip()[:40]!r}" if text.strip() else "it is empty",
+            remedy="nvidia-smi -L > gpus.txt",
+        )
+    return found
+
+
+def _printed(file: Path, count: int) -> Fleet:
+    from collections import Counter
+
     from eke.fleet.identify import chip_of
     from eke.fleet.pool import Fleet, Pool
 
-    chips = [chip_of(device)[0] for device in nvidia.parse(text)]
-    if not chips:
-        raise InputError("no chip is in what nvidia-smi printed", remedy="nvidia-smi -L > gpus.txt")
+    text = _text(file)
+    chips = [chip_of(device)[0] for device in _devices(text, file)]
     kinds = {c.name: c for c in chips}
     return Fleet(
         tuple(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path as FilePath
 from typing import Any, get_args
 
+from eke import document
 from eke.errors import InputError
 from eke.plan.sections import (
     WORKLOADS,
@@ -57,12 +59,25 @@ PLACES: tuple[tuple[str, type[Section]], ...] = (
 SHOWN = 60  # characters of a value that are told
 
 
-def together(wrong: Sequence[InputError]) -> InputError:
+def placed(error: InputError, text: str) -> InputError:
+    """The error with the line of `text` that the key it begins with stands on."""
+    if line := document.line(text, error.what.split(": ", 1)[0]):
+        error.what = f"line {line}: {error.what}"
+        error.args = (error.what,)
+    return error
+
+
+def together(wrong: Sequence[InputError], file: FilePath | None = None) -> InputError:
     """One error for all of them: the one itself when there is one, else a list."""
+    if len(wrong) == 1 and file is not None:
+        wrong[0].what = f"{file}, {wrong[0].what}"
+        wrong[0].args = (wrong[0].what,)
     if len(wrong) == 1:
         return wrong[0]
     lines = [f"{e.what}{f' ({e.why})' if e.why else ''}{f'; try {e.remedy}' if e.remedy else ''}" for e in wrong]
-    return InputError(f"{len(wrong)} things are wrong in the scenario", why="\n".join(f"- {line}" for line in lines))
+    return InputError(
+        f"{len(wrong)} things are wrong in {file or 'the scenario'}", why="\n".join(f"- {line}" for line in lines)
+    )
 
 
 def found(model: type[Section], errors: Sequence[Any], where: str) -> list[InputError]:

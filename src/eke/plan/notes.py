@@ -25,10 +25,18 @@ NOTABLE = 0.03
 def annotated(plan: Plan, scenario: Scenario, problem: Problem) -> Plan:
     """The plan with its notes."""
     exceptions = _exceptions(plan, problem) if plan.placements else []
-    first = [*scenario.notes, *_basis(plan), *_too_long(scenario)]
+    first = [*scenario.notes, *_bare(scenario), *_basis(plan), *_too_long(scenario)]
     return replace(
         plan, notes=(*first, *exceptions, *_survives(plan, scenario), *_starts(plan), *_spare(plan, scenario, problem))
     )
+
+
+def _bare(scenario: Scenario) -> list[str]:
+    """Pools without a node to plan on."""
+    return [
+        f"{p.name} has no node that can be planned on: {p.nodes} owned, {p.reserved} reserved."
+        for p in scenario.fleet.pools if not p.plannable_nodes
+    ]  # fmt: skip
 
 
 def _basis(plan: Plan) -> list[str]:

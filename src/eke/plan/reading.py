@@ -90,8 +90,8 @@ def parse(text: str, path: Path | None = None) -> Scenario:
     reader = _Reader(path)
     scenario = reader.scenario(said)
     if reader.wrong or scenario is None:
-        raise mistakes.together(reader.wrong)
-    return replace(scenario, source=text, notes=tuple(bare.remarks(said)))
+        raise mistakes.together([mistakes.placed(e, text) for e in reader.wrong], path)
+    return replace(scenario, source=text, notes=(*reader.notes, *bare.remarks(said)))
 
 
 @dataclass
@@ -100,6 +100,7 @@ class _Reader:
 
     path: Path | None
     wrong: list[InputError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def scenario(self, document: dict[Any, Any]) -> Scenario | None:
         top = self.section(Top, document, "")
@@ -175,6 +176,9 @@ class _Reader:
                     remedy="describe the chip inline with its tdp, or set `reserved` nodes instead",
                 )
             )
+        if isinstance(p.chip, str) and (others := _others(p.chip, chip)):
+            said = f"{where}.chip: {p.chip} was read as {chip.name}; there {'are' if len(others) > 1 else 'is'} also"
+            self.notes.append(f"{said} {', '.join(others)}.")
         available = p.available if p.available is not None else available_by_default(p.nodes)
         network = p.scale_out or chip.scale_out
         return Pool(p.name, chip, p.nodes, p.chips_per_node, network, available, p.reserved, p.power_cap, p.storage)
@@ -323,6 +327,15 @@ class _Reader:
 def available_by_default(nodes: int) -> float:
     """Share of nodes that can be planned on when the scenario does not say."""
     return (nodes - round(nodes * NODES_DOWN)) / nodes if nodes else 1.0
+
+
+def _others(name: str, chip: Chip) -> list[str]:
+    """Chips that a short name may have meant as well."""
+    if name.casefold() == chip.name.casefold():
+        return []
+    return [
+        other for other in chips.chips() if other != chip.name and other.casefold().startswith(f"{name}-".casefold())
+    ]
 
 
 def _detect() -> Fleet:

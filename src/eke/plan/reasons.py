@@ -15,6 +15,7 @@ from eke import units as quantities
 from eke.plan import branches, repairs
 from eke.plan.plan import Conflict
 from eke.plan.program import Program
+from eke.plan.recipes import units
 from eke.plan.repairs import CHECK_S, Pose
 from eke.plan.scenario import Scenario, Serve, Train, Workload
 
@@ -83,7 +84,7 @@ def _conflict(scenario: Scenario, program: Program, names: list[str], pose: Pose
     ]
     barred = [w for w in workloads if not any(r.workload == w.name for r in program.problem.recipes)]
     reached = {w.name: repairs.most(program, w.name, names) for w in workloads if w not in barred}
-    reason = _reason(workloads, barred, usable, reached)
+    reason = _reason(scenario, workloads, barred, usable, reached)
     small = replace(scenario, workloads=tuple(workloads))
     if barred:
         found = repairs.barred(small, names, pose)
@@ -95,17 +96,25 @@ def _conflict(scenario: Scenario, program: Program, names: list[str], pose: Pose
     return Conflict(tuple(names), tuple(usable) or tuple(p.name for p in scenario.fleet.pools), reason, tuple(found))
 
 
-def _reason(workloads: list[Workload], barred: list[Workload], pools: list[str], reached: dict[str, float]) -> str:
+def _reason(
+    scenario: Scenario, workloads: list[Workload], barred: list[Workload], pools: list[str], reached: dict[str, float]
+) -> str:  # fmt: skip
     if barred:
-        return "; ".join(
-            f"no recipe for {_wants(w)} on any pool: it does not fit, or no batch is small enough for its latency"
-            for w in barred
-        )
+        return "; ".join(_barred(scenario, w) for w in barred)
     where = ", ".join(pools)
     if len(workloads) == 1:
         return f"all of {where} together keep {_short(reached[workloads[0].name])} of {_wants(workloads[0])}"
     said = "; ".join(f"with the others kept, {_short(reached[w.name])} of {_wants(w)}" for w in workloads)
     return f"each holds alone on {where}, not together: {said}"
+
+
+def _barred(scenario: Scenario, w: Workload) -> str:
+    """Why a promise has no recipe at all."""
+    may = [p for p in scenario.fleet.pools if w.pools is None or p.name in w.pools]
+    if not any(units(p) for p in may):
+        where = f"{', '.join(p.name for p in may)} {'have' if len(may) > 1 else 'has'}"
+        return f"no chip for {_wants(w)}: {where} no node that can be planned on"
+    return f"no recipe for {_wants(w)} on any pool: it does not fit, or no batch is small enough for its latency"
 
 
 def _short(reached: float) -> str:

@@ -92,8 +92,9 @@ def amount(value: float, unit: str, digits: int = 5, span: Span | None = None) -
     """An objective's value in its unit, and where it lies: `9.6e-05 PFLOP/s` as `96 GFLOP/s`."""
     scaled = unit.startswith("PFLOP/s")
     prefix, factor = next((p for p in _PREFIXES if value * p[1] >= 1), _PREFIXES[-1]) if scaled else ("", 1.0)
-    between = "" if span is None else f" ({across((span[0] * factor, span[1] * factor), digits)})"
-    return f"{value * factor:,.{digits}g}{between} {prefix}{unit[len(prefix) :]}".rstrip()
+    said = f"{value * factor:,.{digits}g}"
+    ends = said if span is None else across((span[0] * factor, span[1] * factor), digits)
+    return f"{said if ends == said else f'{said} ({ends})'} {prefix}{unit[len(prefix) :]}".rstrip()
 
 
 def number(value: float) -> str:
@@ -113,21 +114,19 @@ def spread(values: Iterable[float]) -> str:
 def pools(plan: Plan) -> list[dict[str, Any]]:
     """A row a pool: who uses it, least to most over the day, and its price."""
     rows, dearest = [], max((p.price for p in plan.pools), default=0.0)
+    kinds = [kind for kind in ("train", "serve", "batch") if any(w.kind == kind for w in plan.workloads)]
     for pool in plan.pools:
-        by_kind = {kind: [0.0] * plan.slots for kind in ("train", "serve", "batch")}
+        by_kind = {kind: [0.0] * plan.slots for kind in kinds}
         for p in plan.placements:
             if p.pool == pool.name:
                 by_kind[p.kind][p.slot] += p.chips
         row: dict[str, Any] = {"pool": pool.name, "chip": pool.chip, "chips": number(pool.chips)}
         row |= {kind: spread(v) if any(v) else "" for kind, v in by_kind.items()}
-        rows.append(
-            row
-            | {
-                "idle": spread(pool.chips - u for u in pool.used_chips),
-                "price": _price(pool.price, dearest, pool.interval.get("price")) if plan.feasible else "",
-                "basis": based(pool.basis, pool.rests_on),
-            }
-        )
+        row["idle"] = spread(pool.chips - u for u in pool.used_chips)
+        if plan.feasible:
+            row["price"] = _price(pool.price, dearest, pool.interval.get("price"))
+            row["basis"] = based(pool.basis, pool.rests_on)
+        rows.append(row)
     return rows
 
 
@@ -137,6 +136,8 @@ NOTHING = 1e-4
 
 def prices(plan: Plan) -> list[dict[str, Any]]:
     """A row a pool and a workload that has a price: for a narrow page, whose other tables leave prices out."""
+    if not plan.feasible:
+        return []
     found = [("chip", row["pool"], row) for row in pools(plan)]
     found += [("1M tokens", row["workload"], row | {"price": row["price/M"]}) for row in promises(plan)]
     return [
@@ -208,11 +209,15 @@ def _capacity(same: Sequence[Placement]) -> str:
 
 def promises(plan: Plan) -> list[dict[str, Any]]:
     """A row a workload: what was promised, what is done, what it costs."""
-    return [
-        {"workload": w.name, "kind": w.kind, "promise": _promise(w), "kept": "yes" if w.met else "NO", "result":
-        _result(w), "price/M": _price(w.price_per_million_tokens, 0.0, w.interval.get("price_per_million_tokens")),
-        "basis": based(w.basis, w.rests_on)} for w in plan.workloads
-    ]  # fmt: skip
+    rows = []
+    for w in plan.workloads:
+        row = {"workload": w.name, "kind": w.kind, "promise": _promise(w), "kept": "yes" if w.met else "NO",
+               "result": _result(w)}  # fmt: skip
+        if plan.feasible:
+            row["price/M"] = _price(w.price_per_million_tokens, 0.0, w.interval.get("price_per_million_tokens"))
+            row["basis"] = based(w.basis, w.rests_on)
+        rows.append(row)
+    return rows
 
 
 def _promise(w: Kept) -> str:
