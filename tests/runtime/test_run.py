@@ -46,7 +46,9 @@ def ups(live: Live) -> Iterator[list[subprocess.Popen[str]]]:
 
 def up(live: Live, ups: list[subprocess.Popen[str]], tasks: str = "a,b") -> subprocess.Popen[str]:
     argv = [sys.executable, "-W", "error", "-c", UP, str(live.folder), tasks]
+    heard = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, tests would pass on that it is not heard
     ups.append(subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    signal.signal(signal.SIGHUP, heard)
     return ups[-1]
 
 
@@ -62,7 +64,7 @@ def test_interrupted_it_ends_everything(live: Live, ups: list[subprocess.Popen[s
     child = up(live, ups)
     live.becomes("b", "ready")
     child.send_signal(number)
-    said = child.communicate()[0]
+    said = child.communicate(timeout=60)[0]
     assert (child.returncode, left(live)) == (0, []), said
     assert {p.status for p in live.state.processes()} == {"stopped"}
 
@@ -100,7 +102,7 @@ def test_down_ends_a_run_in_another_terminal(live: Live, ups: list[subprocess.Po
     live.becomes("b", "ready")
     assert sorted(run.down(live.folder)) == ["a", "b"]
     assert left(live) == []
-    child.communicate()
+    child.communicate(timeout=60)
     assert child.returncode == 0
 
 
