@@ -151,7 +151,7 @@ def test_running_is_live(browser: Browser, origin: str, history: Path) -> None:
     expect(page.locator(".tasks .state.ready")).to_have_count(4, timeout=20_000)
     page.locator("#task-service summary").click()
     page.wait_for_selector("#task-service details[open]")
-    expect(page.locator("#task-service details div")).not_to_have_text("…")
+    expect(page.locator("#task-service details div")).not_to_have_text("…", timeout=20_000)
     with (history / "logs" / "service.log").open("a") as log:
         log.write("a new line in the log\n")
     expect(page.locator("#task-service details")).to_contain_text("a new line in the log", timeout=20_000)
