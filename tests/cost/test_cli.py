@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from eke import units
 from eke.cli.estimate import estimate
 from eke.errors import InputError, UnknownName
 
@@ -31,6 +32,12 @@ def test_estimate_prints_json_csv_and_a_table() -> None:
     assert [r["operator"] for r in rows] == [o["name"] for o in document["operators"]]
     table = _run(estimate, *words)
     assert "time to first token" in table
+    between = document["tpot_s"] - document["step_s"]
+    assert between > 0
+    assert f"others' prompts, read in between  {units.show_seconds(between)}" in table  # a step and these are a token
+    for key in ("tokens_per_s", "mfu"):
+        low, high = document["interval"][key]
+        assert low < document[key] < high
     assert document["basis"] in table
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.plan.scenarios import MIXED_QUALITY, SMALL, drawn, faster
 
 from eke.plan import parse, planner, program
-from eke.plan.interval import Estimate, Speeds, across, based, brief, told
+from eke.plan.interval import Estimate, Speeds, across, based, brief, initials, told
 from eke.plan.program import Problem
 from eke.plan.stock import GROWN, Open, lean
 
@@ -161,3 +161,13 @@ def test_what_numbers_rest_on() -> None:
     assert based("modelled", {"modelled": 1.0}) == "modelled"
     assert based("guessed", {}) == "guessed"
     assert based(None, {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "letters"),
+    [("modelled", "~"), ("95% modelled, 5% guessed", "~95% ?5%"), ("measured, <1% guessed", "= ?<1%"), ("", ""),
+     ("guessed(x1–1.72)", "?(x1–1.72)")],
+)  # fmt: skip
+def test_a_basis_in_letters(words: str, letters: str) -> None:
+    """Where there is no room for the words, a letter each, with the shares."""
+    assert initials(words) == letters

@@ -56,6 +56,17 @@ def test_every_key_that_scripts_read(runway: Runway) -> None:
         assert dates == sorted(dates)
 
 
+def test_the_failures_taken_give_the_dates_told(runway: Runway) -> None:
+    """The row of failures as they are taken is the runway itself; more of them end no generation sooner."""
+    seldom, taken, often = runway.failures
+    for g in runway.generations:
+        assert taken.end_days[g.name] == g.end_days["p50"]
+        assert taken.interval_days[g.name] == (g.end_days["p10"], g.end_days["p90"])
+        days = [s.end_days[g.name] if s.end_days[g.name] is not None else FAR for s in (seldom, taken, often)]
+        assert days == sorted(days)
+    assert taken.generations == pytest.approx(runway.expected_generations, abs=2e-3)
+
+
 def test_same_seed_same_result(growing: Scenario, runway: Runway) -> None:
     """Deterministic under a seed; another seed is another draw."""
     again = make(growing, samples=FEW)

@@ -53,6 +53,12 @@ def test_every_number_has_its_interval_and_basis(made: Worth) -> None:
             assert value is None or h.interval[name][0] <= value <= h.interval[name][1]
 
 
+def test_what_adds_nothing_says_why(made: Worth) -> None:
+    """A kind that adds nothing has a reason, one that adds something none."""
+    for o in made.offers:
+        assert (o.adds > 0) != bool(o.reason)
+
+
 def test_prices_of_power_and_rent(made: Worth) -> None:
     """A pool is worth its power up to what it adds a day over what it draws a day."""
     for h in made.holdings:

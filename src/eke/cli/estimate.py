@@ -58,6 +58,8 @@ def estimate(
             engine=engine or ("llamacpp" if on.kind == "cpu" else "vllm"),
         )  # fmt: skip
     document = found.document() | {"model": architecture.name, "chip": on.name, "variant": form.name}
+    for key in ("tokens_per_s", "mfu"):
+        document["interval"][key] = [document[key] / f for f in reversed(found.interval)]
     rows = _rows(found)
     show(document, rows, output, rows_table(_summary(found)), rows_table(rows))
 
@@ -86,10 +88,12 @@ def variant_of(architecture: Architecture, name: str | None) -> Variant:
 
 
 def _summary(found: Estimate) -> list[dict[str, Any]]:
+    between = (found.tpot_s or 0.0) - found.step_s
     times = {
         "time to first token": (found.ttft_s, found.first_interval),
         "time per output token": (found.tpot_s, found.interval),
-        "step": (found.step_s, found.interval),
+        "- its decode step" if found.tpot_s else "step": (found.step_s, found.interval),
+        "- others' prompts, read in between": (between if between > 0 else None, found.interval),
     }
     rows = [
         {
@@ -101,8 +105,10 @@ def _summary(found: Estimate) -> list[dict[str, Any]]:
         if s is not None
     ]
     chips = f"{found.chips} chip{'s' if found.chips > 1 else ''}"
-    rows.append({"": "tokens/s", "value": f"{found.tokens_per_s:,.0f} on {chips}", "80% interval": ""})
-    rows.append({"": "MFU", "value": units.show_fraction(found.mfu), "80% interval": ""})
+    low, high = (f"{found.tokens_per_s / f:,.0f}" for f in reversed(found.interval))
+    rows.append({"": "tokens/s", "value": f"{found.tokens_per_s:,.0f} on {chips}", "80% interval": f"{low} to {high}"})
+    low, high = (units.show_fraction(found.mfu / f) for f in reversed(found.interval))
+    rows.append({"": "MFU", "value": units.show_fraction(found.mfu), "80% interval": f"{low} to {high}"})
     for part, size in found.memory.items():
         if size:
             rows.append({"": f"memory: {part}", "value": units.show_bytes(size), "80% interval": ""})

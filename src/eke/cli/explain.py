@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eke.cli.output import ChartFile, Drawing, Drawn, answer, bullets, chartable, page, rows_table, talk
+from eke.cli.output import (
+    ChartFile,
+    Drawing,
+    Drawn,
+    answer,
+    bullets,
+    chartable,
+    footnotes,
+    narrow,
+    page,
+    rows_table,
+    talk,
+)
 
 if TYPE_CHECKING:
     from eke.plan.explain import Explanation
@@ -51,7 +63,9 @@ def print_why(why: Explanation) -> None:
     page.print(f"[bold]{why.scenario}{f': {why.what}' if why.what else ''}[/]")
     page.print(bullets(why.says))
     for title, rows in tables(why):
+        if narrow():
+            rows = [{k: v for k, v in row.items() if k not in ("it says", "")} for row in rows]
         page.print()
         page.print(rows_table(rows, title))
     if why.worths:
-        page.print(f"[dim]- {SURE}[/]", soft_wrap=True)
+        footnotes(SURE)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 import yaml
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +21,8 @@ from rich.table import Table
 from eke.errors import InputError
 
 T = TypeVar("T")
+NARROW = 130
+"""Columns below which tables leave out what a narrow page has no room for."""
 WIDE = 200  # columns where no terminal says how many it has: a file or a pipe should not fold words
 
 talk = Console(stderr=True, highlight=False)
@@ -55,16 +58,66 @@ ChartFile = Annotated[
 ]
 
 
+def narrow() -> bool:
+    """Whether the page has no room for all that tables could say."""
+    return page.width < NARROW
+
+
 def rows_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
-    """Rows of equal keys as a table; numbers to the right, the first column and numbers never folded."""
-    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for place, key in enumerate(rows[0] if rows else ()):
-        numeric = all(isinstance(r[key], (int, float)) for r in rows)
-        whole = place == 0 or numeric or not key  # names and numbers are not cut in two, nor bars
-        table.add_column(key.replace("_", " "), justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
-    for row in rows:
-        table.add_row(*("" if v is None else escape(str(v)) for v in row.values()))
+    """Rows of equal keys as a table; numbers to the right, the first column and numbers never folded. On a narrow page
+    a basis is a letter (`footnotes` say which).
+    """
+    if narrow() and rows and "basis" in rows[0]:
+        from eke.plan.interval import initials
+
+        rows = [{**row, "basis": initials(row["basis"] or "")} for row in rows]
+    cells = [["" if v is None else str(v) for v in row.values()] for row in rows]
+    heads = [key.replace("_", " ") for key in (rows[0] if rows else ())]
+    numeric = [all(isinstance(r[key], (int, float)) for r in rows) for key in (rows[0] if rows else ())]
+    # Names, numbers and bars are not cut in two.
+    whole = [place == 0 or numeric[place] or not head for place, head in enumerate(heads)]
+    gap, widths = _widths(heads, cells, whole)
+    table = Table(
+        title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False,
+        padding=(0, gap - 1, 0, 1), collapse_padding=False,
+    )  # fmt: skip
+    for head, right, one, width in zip(heads, numeric, whole, widths, strict=True):
+        table.add_column(head, justify="right" if right else "left", overflow="fold", no_wrap=one, width=width)
+    for row in cells:
+        table.add_row(*map(escape, row))
     return table
+
+
+def _widths(
+    heads: Sequence[str], cells: Sequence[Sequence[str]], whole: Sequence[bool]
+) -> tuple[int, list[int | None]]:
+    """Blanks between columns and how wide each is, so that what must wrap does so between words; None: as it likes."""
+    texts = [[head, *column] for head, column in zip(heads, zip(*cells, strict=True), strict=True)] if cells else []
+    full = [max(map(cell_len, column)) for column in texts]
+    least = [
+        n if one else max(cell_len(word) for text in column for word in text.split(" "))
+        for n, one, column in zip(full, whole, texts, strict=True)
+    ]
+    for gap in (2, 1):
+        room = page.width - gap * (len(full) - 1)
+        if sum(full) <= room:
+            return gap, [None] * len(heads)
+        if (spare := room - sum(least)) >= 0:
+            widths = list(least)
+            wishes = sorted(range(len(full)), key=lambda i: full[i] - least[i])
+            for left, i in zip(range(len(full), 0, -1), wishes, strict=True):  # who wishes for little gets it all
+                widths[i] += min(full[i] - least[i], spare // left)
+                spare -= widths[i] - least[i]
+            return gap, list(widths)
+    return 2, [None] * len(heads)
+
+
+def footnotes(*lines: str, based: bool = True) -> None:
+    """Print what a reader of the tables above may want to know, small; on a narrow page also the letters of a basis."""
+    from eke.plan.interval import LEGEND
+
+    for line in (*([LEGEND] if based and narrow() else []), *lines):
+        page.print(f"[dim]- {escape(line)}[/]", soft_wrap=True)
 
 
 def bullets(lines: Sequence[str]) -> Table:

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eke.cli.output import PICTURES, ChartFile, Drawing, answer, bullets, chartable, flat, page, rows_table, talk, told
+from eke.cli.output import (
+    PICTURES,
+    ChartFile,
+    Drawing,
+    answer,
+    bullets,
+    chartable,
+    flat,
+    footnotes,
+    narrow,
+    page,
+    rows_table,
+    talk,
+    told,
+)
 from eke.errors import EkeError, InputError
 
 if TYPE_CHECKING:
@@ -19,9 +33,6 @@ if TYPE_CHECKING:
     from eke.plan.plan import Plan
     from eke.plan.scenario import Scenario
     from eke.plan.serving import Seen
-
-NARROW = 130
-"""Columns below which tables leave out what a narrow page has no room for."""
 
 
 class Against(StrEnum):
@@ -186,14 +197,14 @@ def print_plan(made: Plan, output: Drawing = Drawing.table) -> None:
     if output is not Drawing.table:
         flat(made.to_dict(), made.to_frame().rows, _data(output))
         return
-    narrow = page.width < NARROW
+    tight = narrow()
     page.print(f"[bold]{show.headline(made)}[/]", soft_wrap=True)
     use, promised = show.pools(made), show.promises(made)
     for title, rows in (
-        ("Who does what", show.unpriced(use) if narrow else use),
-        ("What is promised", show.unpriced(promised) if narrow else promised),
-        ("What it is worth", show.prices(made) if narrow else []),
-        ("With which recipes", show.placements(made, narrow=narrow)),
+        ("Who does what", show.unpriced(use) if tight else use),
+        ("What is promised", show.unpriced(promised) if tight else promised),
+        ("What it is worth", show.prices(made) if tight else []),
+        ("With which recipes", show.placements(made, narrow=tight)),
     ):
         if rows:
             page.print()
@@ -224,11 +235,10 @@ def _why(made: Plan) -> None:
     if notes:
         page.print()
         page.print(bullets(notes))
+    said = []
     if made.pools and made.objective.value is not None:
         workload = made.workloads[0].price_unit if made.workloads else ""
-        page.print(f"[dim]price of a pool: {made.pools[0].price_unit}; of a workload: {workload}[/]", soft_wrap=True)
-        page.print(f"[dim]{show.SURE}[/]", soft_wrap=True)
-    if drawn := energy.line(made):
-        page.print(f"[dim]{drawn}[/]")
+        said = [f"Price of a pool: {made.pools[0].price_unit}; of a workload: {workload}.", show.SURE]
     took = made.seconds
-    page.print(f"[dim]recipes {took['recipes']:.1f} s, solver {took['solve']:.1f} s[/]", soft_wrap=True)
+    worked = f"Recipes took {took['recipes']:.1f} s, the solver {took['solve']:.1f} s."
+    footnotes(*said, *filter(None, [energy.line(made)]), worked, based=bool(made.placements))

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from eke.cli.output import PICTURES, ChartFile, Drawing, Drawn, answer, chartable, page, rows_table, told
+from eke.cli.output import (
+    PICTURES,
+    ChartFile,
+    Drawing,
+    Drawn,
+    answer,
+    chartable,
+    footnotes,
+    narrow,
+    page,
+    rows_table,
+    told,
+)
 from eke.errors import InputError
 
 if TYPE_CHECKING:
     from eke.plan.runway import Levers, Runway
-
-WIDE = 180
-"""Columns of tables that go into a file or a pipe."""
 
 
 def runway(
@@ -75,28 +83,29 @@ def print_runway(made: Runway, output: Drawing = Drawing.table, chart: Path | No
 def _print(made: Runway) -> None:
     from eke.plan.runway import tell
 
-    out = _page()
-    out.print(f"[bold]{tell.headline(made)}[/]", soft_wrap=True)
+    page.print(f"[bold]{tell.headline(made)}[/]", soft_wrap=True)
+    dates, trained = tell.generations(made), tell.trained(made)
+    if not narrow():
+        dates = [{**a, **b, "basis": a["basis"]} for a, b in zip(dates, trained, strict=True)]
     for title, rows in (
-        ("Generations", tell.generations(made)),
+        ("Generations: days from now, median and p10–p90", dates),
+        ("Who trains them", trained if narrow() else []),
         ("How long the stock suffices", tell.suffices(made)),
-        ("If chips failed more or less often: end of each generation, median", tell.failures(made)),
+        ("If chips failed more or less often: day each generation ends, median and p10–p90", tell.failures(made)),
     ):
-        out.print()
-        out.print(rows_table(rows, title))
+        if rows:
+            page.print()
+            page.print(rows_table(rows, title))
     page.print()
     for g in made.generations:
         if g.pools or not g.chance:
             page.print(f"- {g.name}: what binds is {g.binds}.", soft_wrap=True, markup=False)
     page.print(f"- First to run out: {made.first_to_run_out}.", soft_wrap=True, markup=False)
     page.print()
-    for said in made.assumptions:
-        page.print(f"[dim]{said}[/]", soft_wrap=True)
-    if said := tell.beside_the_plan(made):
-        page.print(f"[dim]{said}[/]", soft_wrap=True)
-    page.print(
-        f"[dim]{made.samples:,} futures, seed {made.seed}; a month's training is overstated by "
-        f"{made.tolerance:.2%} in the mean; {made.seconds['total']:.0f} s[/]", soft_wrap=True,
+    footnotes(
+        *made.assumptions, *filter(None, [tell.beside_the_plan(made)]),
+        f"{made.samples:,} futures, seed {made.seed}; a month's training is overstated by {made.tolerance:.2%} in the "
+        f"mean; {made.seconds['total']:.0f} s.",
     )  # fmt: skip
 
 
@@ -113,15 +122,9 @@ def print_levers(made: Levers, output: Drawing = Drawing.table) -> None:
 def _print_levers(made: Levers) -> None:
     from eke.plan.runway import tell
 
-    out = _page()
-    out.print(f"[bold]{tell.levers_headline(made)}[/]", soft_wrap=True)
+    page.print(f"[bold]{tell.levers_headline(made)}[/]", soft_wrap=True)
     for title, rows in tell.levers(made):
-        out.print()
-        out.print(rows_table(rows, title))
+        page.print()
+        page.print(rows_table(rows, title))
     page.print()
-    for said in made.notes:
-        page.print(f"[dim]{said}[/]", soft_wrap=True)
-
-
-def _page() -> Any:
-    return page if page.is_terminal else Console(width=WIDE, highlight=False)
+    footnotes(*made.notes)

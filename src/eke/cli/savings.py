@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eke.cli.output import ChartFile, Drawing, Drawn, answer, chartable, page, rows_table, told
+from eke.cli.output import ChartFile, Drawing, Drawn, answer, chartable, footnotes, page, rows_table, told
 
 if TYPE_CHECKING:
     from eke.plan.savings import Savings
@@ -54,7 +54,7 @@ def _flat(row: dict[str, Any], pools: Sequence[str]) -> dict[str, Any]:
 
 def _print(made: Savings) -> None:
     from eke.plan.savings import steps
-    from eke.plan.show_savings import COUNTED, headline, reasons, replacing, waterfall
+    from eke.plan.show_savings import COLUMNS, COUNTED, headline, reasons, replacing, waterfall
 
     page.print(f"[bold]{made.scenario}[/]: {headline(made)}", soft_wrap=True)
     down = steps(made)
@@ -68,7 +68,7 @@ def _print(made: Savings) -> None:
     page.print()
     for said in reasons(made):
         page.print(f"- {said}", soft_wrap=True)
-    page.print(f"[dim]- {COUNTED}[/]", soft_wrap=True)
+    footnotes(*COLUMNS, COUNTED)
 
 
 def _bar(low: float, high: float, most: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eke.cli.output import ChartFile, Drawing, Drawn, answer, chartable, page, rows_table, told
+from eke.cli.output import ChartFile, Drawing, Drawn, answer, chartable, footnotes, page, rows_table, told
 
 if TYPE_CHECKING:
     from eke.plan.worth import Worth
@@ -55,25 +55,20 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(made: Worth) -> None:
-    from eke.plan.show_worth import SURE, buying, keeping, reached, useful
+    from eke.plan.show_worth import SURE, buying, keeping, nothing, reached, useful
 
     page.print(f"[bold]{made.scenario}[/]: {reached(made)}", soft_wrap=True)
     page.print()
-    page.print(rows_table(keeping(made), "To keep"))
+    page.print(rows_table(keeping(made), f"To keep: what the stock reaches otherwise, in {made.unit}"))
     more = len(useful(made)) - SHOWN
     page.print()
     if bought := buying(made, SHOWN):
-        page.print(rows_table(bought, "To buy: what a node of 8 would add"))
-    if more > 0:
-        page.print(f"[dim]- {more} more kinds add less; -o csv has all.[/]")
-    idle = [o.chip for o in made.offers if o.adds <= 0]
-    if idle:
-        named = f"{', '.join(idle[:6])}{f' and {len(idle) - 6} more' if len(idle) > 6 else ''}"
-        page.print(f"[dim]- these would add nothing: {named}.[/]", soft_wrap=True)
+        page.print(rows_table(bought, f"To buy: what a node of 8 would add, in {made.unit}"))
+    page.print()
+    said = [f"{more} more kinds add less; -o csv has all."] if more > 0 else []
+    said += nothing(made)
     if made.value is None:
-        page.print(
-            f"[dim]- say what a unit of the objective ({made.unit}) is worth a day, --value, for prices of power and "
-            "rent.[/]",
-            soft_wrap=True,
+        said.append(
+            f"Say what a unit of the objective ({made.unit}) is worth a day, --value, for prices of power and rent."
         )
-    page.print(f"[dim]- {SURE}[/]", soft_wrap=True)
+    footnotes(*said, SURE)

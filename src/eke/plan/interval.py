@@ -13,6 +13,7 @@ itself, which stands on the slow side. It knows no program.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, hypot, log
@@ -177,6 +178,17 @@ def based(basis: str | None, rests_on: Mapping[str, float]) -> str:
     told = [b for b in known if rests_on.get(b, 0.0) >= 0.005]
     said = [f"{rests_on[b]:.0%} {b}" if len(told) > 1 else b for b in told]
     return ", ".join([*said, *(f"<1% {b}" for b in known if b not in told)])
+
+
+SIGNS = {"measured": "=", "modelled": "~", "guessed": "?"}
+"""One letter for each basis, where there is no room for the word."""
+_BASIS = re.compile(r"(?:(\S+%) )?(measured|modelled|guessed)")
+LEGEND = "Basis in a letter: = measured, ~ modelled, ? guessed."
+
+
+def initials(based: str) -> str:
+    """What numbers rest on, in letters: `95% modelled, 5% guessed` as `~95% ?5%`."""
+    return _BASIS.sub(lambda found: SIGNS[found[2]] + (found[1] or ""), based).replace(",", "")
 
 
 def _moved(value: float, by: float) -> float:

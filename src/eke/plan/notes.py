@@ -40,14 +40,20 @@ def _bare(scenario: Scenario) -> list[str]:
 
 
 def _basis(plan: Plan) -> list[str]:
-    """A warning when speeds are not measured."""
+    """A warning when speeds are not measured: of how many chips, and how much of the objective rests on them."""
     chips: dict[str, float] = {}
     for p in plan.placements:
         chips[p.basis] = chips.get(p.basis, 0.0) + p.chips
     guessed = chips.get("guessed", 0.0) / sum(chips.values()) if chips else 0.0
     if guessed < 0.005:
         return []
-    return [f"{guessed:.0%} of the chips in use are planned on guessed speeds, on the slow side of them."]
+    where = ", ".join(dict.fromkeys(p.pool for p in plan.placements if p.basis == "guessed"))
+    line = f"{guessed:.0%} of the chips in use (on {where}) are planned on guessed speeds, on the slow side of them"
+    if not plan.feasible or not plan.objective.rests_on:
+        return [f"{line}."]
+    part = plan.objective.rests_on.get("guessed", 0.0)
+    moves = "next to nothing" if part < 0.005 else f"{part:.0%}"
+    return [f"{line}; of what speeds move in the objective, that is {moves}."]
 
 
 def _too_long(scenario: Scenario) -> list[str]:

@@ -86,12 +86,16 @@ def amounts(span: Span, unit: str) -> str:
 
 
 _PREFIXES = (("P", 1.0), ("T", 1e3), ("G", 1e6))
+LEAST = {"P": 1e-3}
+"""Least number that a prefix is used from, where that is not 1: prices of a chip stay in the unit of the objective."""
 
 
 def amount(value: float, unit: str, digits: int = 5, span: Span | None = None) -> str:
     """An objective's value in its unit, and where it lies: `9.6e-05 PFLOP/s` as `96 GFLOP/s`."""
     scaled = unit.startswith("PFLOP/s")
-    prefix, factor = next((p for p in _PREFIXES if value * p[1] >= 1), _PREFIXES[-1]) if scaled else ("", 1.0)
+    prefix, factor = (
+        next((p for p in _PREFIXES if value * p[1] >= LEAST.get(p[0], 1.0)), _PREFIXES[-1]) if scaled else ("", 1.0)
+    )
     said = f"{value * factor:,.{digits}g}"
     ends = said if span is None else across((span[0] * factor, span[1] * factor), digits)
     return f"{said if ends == said else f'{said} ({ends})'} {prefix}{unit[len(prefix) :]}".rstrip()
@@ -183,7 +187,8 @@ def placements(plan: Plan, *, narrow: bool = False) -> list[dict[str, Any]]:
 
 def _narrow(row: dict[str, Any]) -> dict[str, Any]:
     short = {k: row[k] for k in ("workload", "pool", "chips")}
-    return short | {"gives": row["capacity"].split(", ")[0], "by": f"{row['model']} {row['variant']}, {row['recipe']}"}
+    by = f"{row['model']} {row['variant']}, {row['recipe']}"
+    return short | {"gives": row["capacity"].split(", ")[0], "by": by, "basis": row["basis"].replace(" (", "(")}
 
 
 def recipe(p: Placement) -> str:

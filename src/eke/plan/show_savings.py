@@ -52,6 +52,14 @@ def reasons(of: Savings) -> list[str]:
     return [f"{o.name}: {o.reason}." for o in of.optimisations if o.reason]
 
 
+COLUMNS = (
+    "A pool's name: chips of that pool alone that would replace the optimisation, all others in use.",
+    "Of the mix: chips in the stock's own proportions that would replace it, all others in use.",
+    "Alone: chips of the mix that it saves when it is the only one.",
+    "Fair share: its part of what all save together, in the mean over the orders in which they can be added (Shapley); "
+    "these add up, the others do not.",
+)
+"""What the columns of `replacing` count."""
 COUNTED = (
     "No number (–): these chips alone cannot replace it. In brackets: where a number lies in 80% of cases, the speed "
     "of each kind of chip varying by itself in the cost model's interval, to first order; the number stands on the "

@@ -7,7 +7,7 @@ from typing import Any
 
 from eke.plan import explain
 from eke.plan.advantage import Worth
-from eke.plan.explain import Explanation, Ruled
+from eke.plan.explain import Binds, Explanation, Ruled
 from eke.plan.interval import Span, based, percent, told
 from eke.plan.options import Option
 from eke.plan.show import amount, counted, number
@@ -15,7 +15,9 @@ from eke.plan.show import amount, counted, number
 SURE = (
     "In brackets: where a number lies in 80% of cases, the speed of each kind of chip varying by itself in the cost "
     "model's interval, to first order; costs and losses with the plan, and the rule's, made anew at such speeds. The "
-    "number stands on the slow side of speeds. Basis: of the speeds that move a number, by their part in it."
+    "number stands on the slow side of speeds. Basis: of the speeds that move a number, by their part in it. What a "
+    "chip does is that of the best recipe for the model itself; a plan may take another that fills gangs and hours "
+    "better. Chips in plan: in the mean over the day."
 )
 
 NOTHING = 1e-6
@@ -36,6 +38,11 @@ def tables(why: Explanation) -> list[tuple[str, list[dict[str, Any]]]]:
     return [(title, rows) for title, rows in found if rows]
 
 
+def _unit(why: Explanation) -> str:
+    """Of what is given up."""
+    return "tokens/s" if any(w.workload == why.base and w.kind == "train" for w in why.worths) else "requests/s"
+
+
 def advantages(why: Explanation) -> list[dict[str, Any]]:
     """A row a workload and pool: what a chip gives there, what it gives up, and a bar of how often the least of any
     pool that is.
@@ -49,10 +56,10 @@ def advantages(why: Explanation) -> list[dict[str, Any]]:
         for w in sorted(mine, key=lambda w: times[w.pool]):
             rows.append(
                 {
-                    "workload": name, "pool": w.pool, "does": f"{told(w.rate, w.interval['rate'])}/s",
-                    "gives up": told(w.gives_up or 0.0, w.interval["gives_up"]), "x least": explain.times(w),
-                    "": bar(times[w.pool] / scale), "chips": number(w.chips) if w.chips else "",
-                    "basis": based(w.basis, w.rests_on),
+                    "workload": name, "pool": w.pool, "requests/s": told(w.rate, w.interval["rate"]),
+                    f"gives up, {_unit(why)}": told(w.gives_up or 0.0, w.interval["gives_up"]),
+                    "x least": explain.times(w), "": bar(times[w.pool] / scale),
+                    "chips in plan": number(w.chips) if w.chips else "", "basis": based(w.basis, w.rests_on),
                 }
             )  # fmt: skip
             name = ""
@@ -79,7 +86,7 @@ def options(why: Explanation) -> list[dict[str, Any]]:
                 {
                     "workload": o.workload,
                     "pool": o.pool,
-                    "in plan": "",
+                    "chips in plan": "",
                     "all": "",
                     "costs": "",
                     "by": o.why_not,
@@ -92,7 +99,7 @@ def options(why: Explanation) -> list[dict[str, Any]]:
             cost = f"{counted(o.tokens_per_s, o.interval['tokens_per_s'])} tokens/s"
         rows.append(
             {
-                "workload": o.workload, "pool": o.pool, "in plan": number(o.planned) if o.planned else "",
+                "workload": o.workload, "pool": o.pool, "chips in plan": number(o.planned) if o.planned else "",
                 "all": told(o.chips, o.interval.get("chips")), "costs": cost, "by": f"{_form(o, why)}, {o.recipe}",
                 "basis": based(o.basis, o.rests_on),
             }
@@ -116,10 +123,14 @@ def _form(o: Option, why: Explanation) -> str:
 def binds(why: Explanation) -> list[dict[str, Any]]:
     """A row for each pool that is full and each promise that is tight."""
     return [
-        {"what": b.what, "binds by": b.how, "price": told(b.price, b.interval.get("price")),
-         "basis": based(b.basis, b.rests_on)}
+        {"what": b.what, "binds by": b.how, "price": _priced(b), "basis": based(b.basis, b.rests_on)}
         for b in why.binds
     ]  # fmt: skip
+
+
+def _priced(b: Binds) -> str:
+    said = told(b.price, b.interval.get("price"))
+    return said if said == "0" else f"{said} {b.unit.replace(' of training', '').replace(' per ', ' a ')}"
 
 
 def ruled(why: Explanation) -> list[dict[str, Any]]:

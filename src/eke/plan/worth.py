@@ -31,6 +31,8 @@ NODES = 16
 PER_NODE = 8
 TIMES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 """Sizes of a pool its curve is asked at, beside its own."""
+LEFT = "chips of them are left over already"
+"""Why more of an owned kind adds nothing."""
 STEPS = {"less": 0.9, "more": 1.1}
 """Sizes that are told beside what is owned."""
 
@@ -45,6 +47,7 @@ class Offer:
         basis: of the weakest recipe that could run on it; None: it can do nothing here. rests_on: share of what speeds
             move in `adds`, by basis.
         interval: of `adds` and `replaces`, 80% by the cost model.
+        reason: why it adds nothing.
     """
 
     chip: str
@@ -55,6 +58,7 @@ class Offer:
     basis: Basis | None
     rests_on: Mapping[str, float]
     interval: Mapping[str, Span]
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +202,11 @@ def _offer(
     """What a node of `kind` adds to the objective, over `NODES` of them; beside what `each` of the best kind does."""
     own = next((p for p in scenario.fleet.pools if p.chip.name == kind.name), None)
     if own is not None and planned(own) > 0:
-        adds, basis = margins[own.name] * PER_NODE, _basis(problem, own.name)
+        adds, basis, why = margins[own.name] * PER_NODE, _basis(problem, own.name), LEFT
     else:
         pool = Pool(f"more {kind.name}", kind, NODES, PER_NODE, kind.scale_out)
         larger = planner.joined(scenario, problem, pool, GROWN)
-        basis, adds = _basis(larger, pool.name), Estimate(0.0)
+        basis, adds, why = _basis(larger, pool.name), Estimate(0.0), _idle(larger, pool.name)
         if basis is not None:
             built = program.build(lean(larger))
             _, _, primary, promises = planner.sought(built)
@@ -210,7 +214,7 @@ def _offer(
             adds = (more - reached) * (1 / NODES)
             speeds = speeds.beside(scenario, pool)
     if adds.value <= 0:
-        return Offer(kind.name, kind.vendor, 0.0, 0.0 if each.value > 0 else None, kind.tdp, basis, {}, {})
+        return Offer(kind.name, kind.vendor, 0.0, 0.0 if each.value > 0 else None, kind.tdp, basis, {}, {}, why)
     interval = {"adds": speeds.interval(adds)}
     replaces = None
     if each.value > 0:
@@ -222,6 +226,22 @@ def _offer(
 
 def _basis(problem: Problem, pool: str) -> Basis | None:
     return weakest(*(r.basis for r in problem.recipes if r.pool == pool))
+
+
+def _idle(problem: Problem, pool: str) -> str:
+    """Why chips of a new pool add nothing, where they do not."""
+    mine = [r for r in problem.recipes if r.pool == pool]
+    trains = [r for r in mine if r.kind == "train"]
+    if not mine:
+        return "no workload here runs on them"
+    if not any(w.kind == "train" for w in problem.workloads):
+        return "what they could do takes as many chips as it frees"
+    if not trains:
+        return "they can serve here, not train, and what serves has chips enough"
+    if not any(r.joint for r in trains):
+        slower = f"they cannot train in step with the chips there are, and {NODES} nodes alone train less"
+        return f"{slower}; what serves has chips enough"
+    return "beside the chips there are, they make no gang faster, and what serves has chips enough"
 
 
 def _holding(

@@ -67,6 +67,13 @@ def make(
     return Outlooks(scenario, samples=samples, seed=seed, horizon_s=horizon_s, progress=progress).runway()
 
 
+FAILURES = (0.25, 1.0, 4.0)
+"""Times as many failures as are told beside what is taken."""
+FUTURES = 100
+"""Futures that are drawn again for these."""
+Dates = Mapping[str, float | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """A team, and the share of a slot it keeps when it changes size at every slot; 0: it stays all day."""
@@ -410,23 +417,40 @@ class Outlooks:
         return {basis: part / total for basis, part in parts.items() if part}
 
     def _sensitivity(self, found: list[Trained]) -> tuple[Sensitivity, ...]:
-        """Dates if chips failed more or less often."""
-        few = np.arange(min(self.samples, 100))
-        told = []
-        for times in (0.25, 1.0, 4.0):
-            start, days, total = np.zeros(len(few)), {}, np.zeros(len(few))
-            spans: dict[str, tuple[float | None, float | None]] = {}
+        """Dates if chips failed more or less often: those of all futures, moved as the first `FUTURES` of them move."""
+        few, horizon = np.arange(min(self.samples, FUTURES)), self.moves.horizon_s
+        ended: dict[float, list[Dates]] = {}
+        done: dict[float, float] = {}
+        for times in FAILURES:
+            start, ended[times], total = np.zeros(len(few)), [], np.zeros(len(few))
             for t in found:
                 rate = np.max([self.rate(w, few, failing=times) for w in t.ways], axis=0) if t.ways else None
                 end = np.full(len(few), np.inf) if rate is None else ends(rate, start, t.of.workload.tokens)
-                dates = quantiles(end / DAY_S, self.moves.horizon_s / DAY_S)
-                days[t.of.name], spans[t.of.name] = dates["p50"], (dates["p10"], dates["p90"])
+                ended[times].append(quantiles(end / DAY_S, horizon / DAY_S))
                 if rate is not None:
-                    part = replace(t, rate=rate, start=start)
-                    total += share_done(part, self.moves.horizon_s)
-                start = np.where(end <= self.moves.horizon_s, end, np.inf)
-            told.append(Sensitivity("all chips", times, days, round(float(total.mean()), 3), spans))
+                    total += share_done(replace(t, rate=rate, start=start), horizon)
+                start = np.where(end <= horizon, end, np.inf)
+            done[times] = float(total.mean())
+        all_done = sum(float(share_done(t, horizon).mean()) for t in found)
+        told = []
+        for times in FAILURES:
+            days: dict[str, Dates] = {}
+            for t, one, then in zip(found, ended[1.0], ended[times], strict=True):
+                dates = quantiles(t.end / DAY_S, horizon / DAY_S)
+                days[t.of.name] = {k: _moved(dates[k], one[k], then[k], horizon / DAY_S) for k in dates}
+            middle = {name: d["p50"] for name, d in days.items()}
+            spans = {name: (d["p10"], d["p90"]) for name, d in days.items()}
+            total_done = round(all_done + done[times] - done[1.0], 3)
+            told.append(Sensitivity("all chips", times, middle, total_done, spans))
         return tuple(told)
+
+
+def _moved(day: float | None, one: float | None, then: float | None, horizon: float) -> float | None:
+    """A day of all futures, moved by as much as that of some of them moves from `one` to `then`; None: beyond."""
+    if day is None or one is None or then is None:
+        return then if one is None else None
+    moved = day * then / one
+    return round(moved, 1) if moved <= horizon else None
 
 
 def basis_of(t: Trained) -> Basis | None:

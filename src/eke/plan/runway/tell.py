@@ -168,14 +168,23 @@ def generations(of: Runway) -> list[dict[str, Any]]:
             "generation": g.name,
             "model": f"{units.show_count(g.parameters)}, {units.show_count(g.active_parameters)} active",
             "tokens": units.show_count(g.tokens),
-            "start day": date(g.start_days),
-            "end day p50": date(g.end_days),
-            "p10–p90": span(g.end_days),
+            "start": dated(g.start_days),
+            "end": dated(g.end_days),
             "chance": share(g.chance),
             "done": f"{g.done:.0%}",
+            "basis": based(g.basis or None, g.rests_on),
+        }
+        for g in of.generations
+    ]
+
+
+def trained(of: Runway) -> list[dict[str, Any]]:
+    """One row a generation: who trains it, halfway through, and how much of the time counts."""
+    return [
+        {
+            "generation": g.name,
             "time that counts": "" if g.effective_share is None else f"{g.effective_share:.1%}",
             "trained by (chips)": ", ".join(f"{p} {n:,.0f}" for p, n in g.pools.items()) or "nobody",
-            "basis": based(g.basis or None, g.rests_on),
         }
         for g in of.generations
     ]
@@ -184,7 +193,7 @@ def generations(of: Runway) -> list[dict[str, Any]]:
 def suffices(of: Runway) -> list[dict[str, Any]]:
     """Until when the stock suffices."""
     return [
-        {"use": use, "suffices until day": date(q), "p10–p90": span(q), "all through": share(chance),
+        {"use": use, "suffices until day": dated(q), "all through": share(chance),
          "basis": of.suffices_basis[use] or ""}
         for use, q, chance in (
             ("serving", of.serving_until, of.serving_chance), ("training", of.training_until, of.training_chance),
@@ -193,16 +202,25 @@ def suffices(of: Runway) -> list[dict[str, Any]]:
 
 
 def failures(of: Runway) -> list[dict[str, Any]]:
-    """What another failure rate would do."""
+    """What another failure rate would do: a row a generation, and what is done in all."""
+    rates = {f"failures {s.failures:g}x": s for s in of.failures}
     return [
-        {"failures": f"{s.failures:g}x", "generations": f"{s.generations:.2f}"}
-        | {n: _dated(d, s.interval_days[n]) for n, d in s.end_days.items()}
-        for s in of.failures
+        *(
+            {"generation": g.name}
+            | {rate: _dated(s.end_days[g.name], s.interval_days[g.name]) for rate, s in rates.items()}
+            for g in of.generations
+        ),
+        {"generation": "trained in the mean"} | {rate: f"{s.generations:.2f}" for rate, s in rates.items()},
     ]
 
 
+def dated(q: Any) -> str:
+    """A date with its p10 to p90: `151 (133–177)`."""
+    return _dated(q["p50"], (q["p10"], q["p90"]))
+
+
 def _dated(day: float | None, interval: tuple[float | None, float | None]) -> str:
-    """A day with its p10 to p90: `151 (133–177)`; alone where all are beyond."""
+    """A day with its p10 to p90; alone where all are beyond."""
     low, middle, high = ("beyond" if d is None else f"{d:,.0f}" for d in (interval[0], day, interval[1]))
     return middle if low == middle == high else f"{middle} ({low}–{high})"
 
