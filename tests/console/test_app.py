@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
+from eke import units
 from eke.console import app
 
 PAGES = ["/" + name for name in app.PAGES]
@@ -71,12 +72,28 @@ def test_pages_of_nothing(tmp_path: Path) -> None:
 
 
 def test_infeasible_is_an_answer(full: Path, infeasible: str) -> None:
-    """What cannot hold is named, with what would make it hold."""
-    (full / "plan.json").write_text(infeasible)
+    """What cannot hold is named, with what would make it hold, one by one and all at once."""
+    changed = json.loads(infeasible) | {"together": [["8 more nodes of l20", "tune in 6 d instead of 3 d"]]}
+    (full / "plan.json").write_text(json.dumps(changed))
     with serving(full) as get:
         _, page = get("/plan")
-    for word in ("Not every promise can hold", "61 L20 more", "8 more nodes of l20"):
+    for word in ("Not every promise can hold", "61 L20 more", "8 more nodes of l20", "tune in 6 d instead of 3 d"):
         assert word in page
+
+
+def test_the_objective_has_its_interval_and_basis(full: Path) -> None:
+    """What the plan reaches, and each job's speed, are told with where they lie and what they rest on."""
+    plan = json.loads((full / "plan.json").read_text())
+    plan["objective"] |= {"unit": "PFLOP/s of training", "basis": "modelled", "interval": {"value": [1.231, 1.5]}}
+    plan["objective"]["rests_on"] = {"modelled": 0.9, "guessed": 0.1}
+    job = next(w for w in plan["workloads"] if w["kind"] == "train")
+    job["interval"] = {"days": [job["days"] / 2, job["days"]]}
+    (full / "plan.json").write_text(json.dumps(plan))
+    with serving(full) as get:
+        _, page = get("/plan")
+    assert "1.231 (1.231–1.5) PFLOP/s of training" in page
+    assert "90% modelled, 10% guessed" in page
+    assert f"({units.show_seconds(job['days'] * 43200)} to {units.show_seconds(job['days'] * 86400)})" in page
 
 
 def test_api(full: Path) -> None:

@@ -29,6 +29,19 @@ def test_power_is_of_the_chips_in_use() -> None:
     assert "MWh a day" in energy.line(plan)
 
 
+def test_tokens_a_joule_carry_their_interval() -> None:
+    """Those of training and batch work move with speeds as their tokens do; those of a service are asked for."""
+    plan = parse(SMALL).plan()
+    for w in plan.workloads:
+        if w.kind == "serve":
+            assert "tokens_per_joule" not in w.interval
+            continue
+        done = w.tokens_per_s or w.tokens_per_day or 1.0
+        ends = w.interval["tokens_per_s" if w.kind == "train" else "tokens_per_day"]
+        assert w.interval["tokens_per_joule"] == pytest.approx([(w.tokens_per_joule or 0) * e / done for e in ends])
+        assert f"{w.name} " in energy.line(plan).split("Tokens a joule: ")[1]
+
+
 def test_a_cap_holds() -> None:
     """20 kW are 28 H800 of 700 W; the plan keeps to it in every slot, and so does the second look."""
     scenario = parse(CAPPED)

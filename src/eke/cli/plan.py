@@ -141,6 +141,7 @@ def _curve(scenario: Scenario, kind: Kind, output: Drawing, chart: Path | None) 
         page.print(f"[bold]{pareto.headline(found)}[/]", soft_wrap=True)
         page.print()
         page.print(rows_table(found.table()))
+        footnotes(pareto.SURE)
 
     answer(output, chart, table=table, document=found.to_dict, rows=found.rows, chart=found.chart)
 

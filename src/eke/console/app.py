@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from eke import units
 from eke.console import views
 from eke.console.sources import Found, Sources
+from eke.plan.interval import based
 from eke.plan.show import amount
 
 PAGES = {
@@ -75,6 +76,7 @@ class _Console:
             "fraction": units.show_fraction,
             "number": views.number,
             "amount": amount,
+            "known": lambda of: based(of.basis, of.rests_on),
         }
         self._views: Mapping[str, Callable[[], dict[str, Any]]] = {
             "overview": self._overview,

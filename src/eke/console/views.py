@@ -21,6 +21,7 @@ from eke.figures import Figure
 from eke.fleet import catalogue
 from eke.plan.interval import based, told
 from eke.plan.plan import Placement, Plan
+from eke.plan.show import between
 from eke.runtime.ledger import Usage
 from eke.training.progress import Progress
 
@@ -203,10 +204,11 @@ def _gets(kind: str, w: Any) -> str:
         least = "" if worst >= 0.9995 else f", at worst {units.show_fraction(worst)}"
         return f"{_span(w.served_rps)} of {_span(w.demand_rps)} req/s{least}"
     if kind == "train":
-        rate = f"{units.show_count(w.tokens_per_s)} tok/s" if w.tokens_per_s else "nothing"
-        done = f", done in {units.show_seconds(w.days * 86400)}" if w.days else ""
-        return f"{rate}{done}{f', MFU {units.show_fraction(w.mfu)}' if w.mfu else ''}"
-    return f"{units.show_count(w.tokens_per_day)} tok/day" if w.tokens_per_day else "nothing"
+        rate = f"{between(w, 'tokens_per_s', units.show_count)} tok/s" if w.tokens_per_s else "nothing"
+        done = f", done in {between(w, 'days', lambda days: units.show_seconds(days * 86400))}" if w.days else ""
+        used = f", MFU {between(w, 'mfu', units.show_fraction)}" if w.mfu else ""
+        return f"{rate}{done}{used}"
+    return f"{between(w, 'tokens_per_day', units.show_count)} tok/day" if w.tokens_per_day else "nothing"
 
 
 def chip_figures(name: str) -> list[dict[str, str]] | None:

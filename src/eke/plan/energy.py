@@ -10,8 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from eke.plan.plan import Plan
+from eke.plan.interval import told
+from eke.plan.plan import Kept, Plan
 from eke.plan.scenario import Scenario, Serve, Train, Workload
+
+DONE = ("tokens_per_s", "tokens_per_day")
+"""What a job, or a pile, gets done."""
+NAMED = 6
+"""Workloads whose tokens a joule are named in a line."""
 
 
 def metered(plan: Plan, scenario: Scenario) -> Plan:
@@ -27,8 +33,19 @@ def metered(plan: Plan, scenario: Scenario) -> Plan:
         watts, so_far = tdp[p.pool], joules[p.workload]
         joules[p.workload] = None if watts is None or so_far is None else so_far + p.chips * watts * slot_s
     owed = {w.name: w for w in scenario.workloads}
-    kept = tuple(replace(w, tokens_per_joule=_bought(w.name, owed, plan, joules[w.name])) for w in plan.workloads)
+    kept = tuple(_told(w, _bought(w.name, owed, plan, joules[w.name])) for w in plan.workloads)
     return replace(plan, pools=pools, workloads=kept)
+
+
+def _told(w: Kept, per_joule: float | None) -> Kept:
+    """With its tokens a joule. What the same chips get done moves with their speed, and so do these; what is asked of a
+    service does not.
+    """
+    done, span = next(((v, w.interval[n]) for n in DONE if (v := getattr(w, n)) and n in w.interval), (0.0, (0.0, 0.0)))
+    if per_joule is None or not done:
+        return replace(w, tokens_per_joule=per_joule)
+    ends = (per_joule * span[0] / done, per_joule * span[1] / done)
+    return replace(w, tokens_per_joule=per_joule, interval={**w.interval, "tokens_per_joule": ends})
 
 
 def _bought(name: str, owed: Mapping[str, Workload], plan: Plan, joules: float | None) -> float | None:
@@ -51,4 +68,9 @@ def line(plan: Plan) -> str:
     low, high = f"{min(total):,.4g}", f"{max(total):,.4g}"
     beside = f"; {', '.join(unknown)} not counted: their TDP is not known" if unknown else ""
     spread = low if low == high else f"{low} to {high}"
-    return f"power: {spread} kW of chips in use, {sum(total) * 24 / plan.slots / 1e3:,.4g} MWh a day (at TDP{beside})"
+    day = f"{sum(total) * 24 / plan.slots / 1e3:,.4g} MWh a day"
+    bought = [(w.name, w.tokens_per_joule, w.interval.get("tokens_per_joule")) for w in plan.workloads]
+    each = [f"{name} {told(n, span)}" for name, n, span in bought if n]
+    more = f" and {len(each) - NAMED} more" if len(each) > NAMED else ""
+    tokens = f" Tokens a joule: {', '.join(each[:NAMED])}{more}." if each else ""
+    return f"Power: {spread} kW of chips in use, {day}, each at its datasheet's TDP, the most it draws{beside}.{tokens}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from eke import units
 from eke.plan.distribution import too_long
+from eke.plan.interval import Estimate, Speeds, across, based, brief
 from eke.plan.plan import Plan
 from eke.plan.program import Problem
 from eke.plan.recipes import Recipe
@@ -24,10 +25,18 @@ NOTABLE = 0.03
 
 def annotated(plan: Plan, scenario: Scenario, problem: Problem) -> Plan:
     """The plan with its notes."""
-    exceptions = _exceptions(plan, problem) if plan.placements else []
+    exceptions = _exceptions(plan, problem, Speeds.of(scenario)) if plan.placements else []
     first = [*scenario.notes, *_bare(scenario), *_basis(plan), *_too_long(scenario)]
     return replace(
-        plan, notes=(*first, *exceptions, *_survives(plan, scenario), *_starts(plan), *_spare(plan, scenario, problem))
+        plan,
+        notes=(
+            *first,
+            *_whole_nodes(plan),
+            *exceptions,
+            *_survives(plan, scenario),
+            *_starts(plan),
+            *_spare(plan, scenario, problem),
+        ),
     )
 
 
@@ -54,6 +63,20 @@ def _basis(plan: Plan) -> list[str]:
     part = plan.objective.rests_on.get("guessed", 0.0)
     moves = "next to nothing" if part < 0.005 else f"{part:.0%}"
     return [f"{line}; of what speeds move in the objective, that is {moves}."]
+
+
+def _whole_nodes(plan: Plan) -> list[str]:
+    """Gangs of which some chips have nothing to do."""
+    gangs: dict[tuple[str, str], tuple[float, float]] = {}
+    for p in plan.placements:
+        if p.kind == "train":
+            works = p.replicas * float(p.recipe["tp"] * p.recipe["pp"] * p.recipe["dp"])
+            if works < p.chips:
+                gangs[p.workload, p.pool] = max(gangs.get((p.workload, p.pool), (0.0, 0.0)), (p.chips, works))
+    return [
+        f"{name} computes on {works:,.0f} of its {chips:,.0f} {pool} chips: nodes are taken whole."
+        for (name, pool), (chips, works) in gangs.items()
+    ]
 
 
 def _too_long(scenario: Scenario) -> list[str]:
@@ -89,30 +112,30 @@ def _best(problem: Problem, pool: str, workload: str, models: frozenset[str] | N
     return max(found, key=lambda r: r.rate / r.units, default=None)
 
 
-def _exceptions(plan: Plan, problem: Problem) -> list[str]:
+def _exceptions(plan: Plan, problem: Problem, speeds: Speeds) -> list[str]:
     """Lines where a pool that trains best serves, or one that trains worse trains."""
     jobs = [w.name for w in problem.workloads if w.kind == "train"]
     if not jobs:
         return []
     job = jobs[0]
-    trains = {
-        p.name: r.rate / r.units * problem.per_chip[p.name] for p in plan.pools if (r := _best(problem, p.name, job))
-    }
-    ranked = sorted(trains, key=lambda p: -trains[p])
+    trains = {p.name: _per_chip(problem, r) for p in plan.pools if (r := _best(problem, p.name, job))}
+    ranked = sorted(trains, key=lambda p: -trains[p].value)
     if len(ranked) < 2:
         return []
     used, chips = by_kind(plan), {p.name: p.chips for p in plan.pools}
     strong, weak = ranked[0], ranked[1:]
     lines = []
     if used[strong].get("serve", 0.0) > NOTABLE * chips[strong]:
-        lines += _strong_serves(plan, problem, strong, weak, trains)
+        lines += _strong_serves(plan, problem, strong, weak, trains, speeds)
     for pool in weak:
         if used[pool].get("train", 0.0) > NOTABLE * chips[pool]:
-            lines.append(_weak_trains(plan, problem, pool, strong, trains, used))
+            lines.append(_weak_trains(plan, problem, pool, strong, trains, used, speeds))
     return lines
 
 
-def _strong_serves(plan: Plan, problem: Problem, strong: str, weak: list[str], trains: dict[str, float]) -> list[str]:
+def _strong_serves(
+    plan: Plan, problem: Problem, strong: str, weak: list[str], trains: dict[str, Estimate], speeds: Speeds
+) -> list[str]:
     lines = []
     serving: dict[str, float] = {}
     for p in plan.placements:
@@ -128,28 +151,39 @@ def _strong_serves(plan: Plan, problem: Problem, strong: str, weak: list[str], t
             if theirs is None:
                 ratios.append(f"no recipe holds on {other}")
             else:
-                ahead = _per_chip(problem, mine) / _per_chip(problem, theirs)
-                ratios.append(f"{ahead:.1f}x {other} (training: {trains[strong] / trains[other]:.1f}x)")
+                ahead = _ahead(_per_chip(problem, mine), _per_chip(problem, theirs), speeds)
+                ratios.append(f"{ahead} {other} (training: {_ahead(trains[strong], trains[other], speeds)})")
         where = f"{strong} trains best and still serves {workload} on up to {chips:g} chips"
         lines.append(f"{where}: one there serves it {', '.join(ratios)}.")
     return lines
 
 
-def _per_chip(problem: Problem, r: Recipe) -> float:
-    return r.rate / r.units * problem.per_chip[r.pool]
+def _per_chip(problem: Problem, r: Recipe) -> Estimate:
+    """What a chip does by a recipe, in proportion to its speed."""
+    rate = r.rate / r.units * problem.per_chip[r.pool]
+    return Estimate(rate, {(r.pool, r.kind == "train"): rate}, r.basis)
+
+
+def _ahead(one: Estimate, other: Estimate, speeds: Speeds) -> str:
+    """How many times as much one does, where that lies, and how well it is known: `2.4x (1.9–3.1, modelled)`."""
+    times = one / other
+    span = across(speeds.interval(times), 2)
+    known = based(times.basis, {})
+    return f"{brief(times.value, 2)}x ({f'{span}, ' if span != brief(times.value, 2) else ''}{known})"
 
 
 def _weak_trains(
-    plan: Plan, problem: Problem, pool: str, strong: str, trains: dict[str, float], used: dict[str, dict[str, float]]
-) -> str:
+    plan: Plan, problem: Problem, pool: str, strong: str, trains: dict[str, Estimate],
+    used: dict[str, dict[str, float]], speeds: Speeds,
+) -> str:  # fmt: skip
     jobs = sorted({p.workload for p in plan.placements if p.pool == pool and p.kind == "train"})
-    behind = trains[strong] / trains[pool]
+    behind = _ahead(trains[strong], trains[pool], speeds)
     serves = []
     for w in problem.workloads:
         a, b = _best(problem, strong, w.name), _best(problem, pool, w.name)
         if w.kind == "serve" and a and b and a.model == b.model:
-            serves.append(f"{w.name} {_per_chip(problem, a) / _per_chip(problem, b):.1f}x")
-    said = f"; {strong} is ahead by {behind:.1f}x in training and in serving by: {', '.join(serves)}" if serves else ""
+            serves.append(f"{w.name} {_ahead(_per_chip(problem, a), _per_chip(problem, b), speeds)}")
+    said = f"; {strong} is ahead by {behind} in training and in serving by: {', '.join(serves)}" if serves else ""
     on = f"{used[pool]['train']:.0f} chips in the mean"
     return f"{pool} trains {', '.join(jobs)} on {on} although {strong} trains faster{said}."
 

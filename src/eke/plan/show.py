@@ -236,12 +236,12 @@ def _result(w: Kept) -> str:
         done = sum(w.served_rps) / wanted if wanted else 1.0
         return "nothing asked" if not wanted else "all requests" if done > 0.9999 else f"{done:.1%} of requests"
     if w.kind == "batch":
-        return f"{_between(w, 'tokens_per_day', units.show_count)} tokens a day"
+        return f"{between(w, 'tokens_per_day', units.show_count)} tokens a day"
     if not w.tokens_per_s:
         return "does not run"
-    mfu = f", MFU {_between(w, 'mfu', '{:.0%}'.format)}" if w.mfu else ""
-    days = _between(w, "days", lambda days: units.show_seconds(days * 86400))
-    return f"{_between(w, 'tokens_per_s', units.show_count)} tokens/s, done in {days}{mfu}"
+    mfu = f", MFU {between(w, 'mfu', '{:.0%}'.format)}" if w.mfu else ""
+    days = between(w, "days", lambda days: units.show_seconds(days * 86400))
+    return f"{between(w, 'tokens_per_s', units.show_count)} tokens/s, done in {days}{mfu}"
 
 
 def counted(value: float, span: Span | None) -> str:
@@ -249,7 +249,8 @@ def counted(value: float, span: Span | None) -> str:
     return _ranged(value, span, units.show_count)
 
 
-def _between(w: Kept, name: str, say: Callable[[float], str]) -> str:
+def between(w: Kept, name: str, say: Callable[[float], str]) -> str:
+    """A number of a workload and where it lies."""
     return _ranged(getattr(w, name) or 0.0, w.interval.get(name), say)
 
 
