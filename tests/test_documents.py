@@ -55,12 +55,12 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_the_command_line_page_is_what_help_says() -> None:
-    """docs/cli.md is made by scripts/readme; after a change of options it is made again."""
+    """docs/cli.md is made by scripts/documents; after a change of options it is made again."""
     made = subprocess.run(
-        [sys.executable, "-c", "import runpy; print(runpy.run_path('scripts/readme')['help_pages'](), end='')"],
+        [sys.executable, "-c", "import runpy; print(runpy.run_path('scripts/documents')['help_pages'](), end='')"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert made == (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), "run scripts/readme"
+    assert made == (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), "run scripts/documents"
 
 
 def test_the_public_names_are_those_listed() -> None:
