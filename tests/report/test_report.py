@@ -138,6 +138,15 @@ def test_speeds_carry_basis_and_interval(facts: Facts) -> None:
     assert all("%" in row["serving"] and "%" in row["training"] for row in words.certainty(facts))
 
 
+def test_two_dates_of_a_job_say_why(facts: Facts) -> None:
+    """The plan's day and the runway's stand on one page: the caption tells on which speeds each stands."""
+    said = words.ahead(facts)
+    days = next(k.days for k in facts.plan.workloads if k.kind == "train")
+    assert f"Dates stand on the middle of speeds; the plan's, day {words.day(days or 0.0)}, on their slow end" in said
+    assert said.startswith("80% of ends")
+    assert "modelled" in said
+
+
 def test_names_are_text(plan: Plan) -> None:
     """A name with markup in it stays text."""
     page = html(gather(replace(plan, scenario="<b>small</b>"), without=("explain", "savings", *PARTS)))
@@ -151,6 +160,7 @@ def test_a_stock_that_cannot_do_it(tmp_path: Path) -> None:
     page = html(facts)
     assert "Not every promise can be kept" in page
     assert any(r in page for c in facts.plan.infeasible_because for r in c.repairs)
+    assert all(change in page for changes in facts.plan.together for change in changes)
     assert "What software saves is left out: not all promises can be kept" in page
     assert write_all(facts, tmp_path / "pictures")
 

@@ -116,6 +116,7 @@ def footnotes(*lines: str, based: bool = True) -> None:
     """Print what a reader of the tables above may want to know, small; on a narrow page also the letters of a basis."""
     from eke.plan.interval import LEGEND
 
+    page.print()
     for line in (*([LEGEND] if based and narrow() else []), *lines):
         page.print(f"[dim]- {escape(line)}[/]", soft_wrap=True)
 

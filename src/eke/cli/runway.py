@@ -86,12 +86,13 @@ def _print(made: Runway) -> None:
     page.print(f"[bold]{tell.headline(made)}[/]", soft_wrap=True)
     dates, trained = tell.generations(made), tell.trained(made)
     if not narrow():
-        dates = [{**a, **b, "basis": a["basis"]} for a, b in zip(dates, trained, strict=True)]
+        known = [row.pop("basis") for row in dates]
+        dates = [{**a, **b, "basis": known} for a, b, known in zip(dates, trained, known, strict=True)]
     for title, rows in (
         ("Generations: days from now, median and p10–p90", dates),
         ("Who trains them", trained if narrow() else []),
         ("How long the stock suffices", tell.suffices(made)),
-        ("If chips failed more or less often: day each generation ends, median and p10–p90", tell.failures(made)),
+        ("Day each generation ends, should chips fail more or less often", tell.failures(made)),
     ):
         if rows:
             page.print()
@@ -101,7 +102,6 @@ def _print(made: Runway) -> None:
         if g.pools or not g.chance:
             page.print(f"- {g.name}: what binds is {g.binds}.", soft_wrap=True, markup=False)
     page.print(f"- First to run out: {made.first_to_run_out}.", soft_wrap=True, markup=False)
-    page.print()
     footnotes(
         *made.assumptions, *filter(None, [tell.beside_the_plan(made)]),
         f"{made.samples:,} futures, seed {made.seed}; a month's training is overstated by {made.tolerance:.2%} in the "
@@ -126,5 +126,4 @@ def _print_levers(made: Levers) -> None:
     for title, rows in tell.levers(made):
         page.print()
         page.print(rows_table(rows, title))
-    page.print()
     footnotes(*made.notes)

@@ -64,7 +64,6 @@ def _print(made: Worth) -> None:
     page.print()
     if bought := buying(made, SHOWN):
         page.print(rows_table(bought, f"To buy: what a node of 8 would add, in {made.unit}"))
-    page.print()
     said = [f"{more} more kinds add less; -o csv has all."] if more > 0 else []
     said += nothing(made)
     if made.value is None:

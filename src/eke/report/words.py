@@ -85,7 +85,7 @@ def figures(facts: Facts) -> list[Figure]:
             promised = f" of {day(w.deadline_s / 86400)}" if w.deadline_s else ""
             low, high = kept.interval["days"]
             sure = f"80% interval: day {day(low)} to {day(high)}; {basis(plan, w.name)}"
-            found.append(Figure(f"{w.name} is done", f"day {day(kept.days)}{promised}", f"{sure}{_ahead_of(facts, w)}"))
+            found.append(Figure(f"{w.name} is done", f"day {day(kept.days)}{promised}", sure))
             break
     r = facts.runway
     if r is not None:
@@ -103,14 +103,6 @@ def figures(facts: Facts) -> list[Figure]:
                    f"of this mix; 80% interval: {across(s.interval['saved'])}; {based(s.basis, s.rests_on)}")
         )  # fmt: skip
     return found
-
-
-def _ahead_of(facts: Facts, w: Train) -> str:
-    """Why the runway has another day for a job."""
-    days = [g.end_days["p50"] for g in facts.runway.generations if g.name == w.name] if facts.runway else []
-    if not days or days[0] is None:
-        return ""
-    return f". At the slow end of speeds, as plans are; the runway's day {day(days[0])} is at the middle of them"
 
 
 def guessed(plan: Plan) -> float:
@@ -196,7 +188,8 @@ def risks(facts: Facts) -> list[str]:
             found += _margin(w, kept)
     if facts.worth is not None:
         found += [
-            f"Without {h.pool} the promises break: they need at least {h.least:,.0f} of its {h.chips:,.0f} {h.chip}."
+            f"Without {h.pool} the promises break: they need at least {told(h.least, h.interval.get('least'))} of its "
+            f"{h.chips:,.0f} {h.chip} ({based(h.basis, h.rests_on)})."
             for h in facts.worth.holdings
             if h.lost is None
         ]
@@ -248,13 +241,17 @@ def ahead(facts: Facts) -> str:
     r = facts.runway
     if r is None:
         return ""
-    ends = [
-        f"{g.name} day {tell.span(g.end_days)} ({based(g.basis or None, g.rests_on)})"
-        for g in r.generations
-        if g.end_days["p10"] is not None
-    ]
+    told_of = [g for g in r.generations if g.end_days["p10"] is not None]
+    known = list(dict.fromkeys(based(g.basis or None, g.rests_on) for g in told_of))
+    each = {g.name: f" ({based(g.basis or None, g.rests_on)})" if len(known) > 1 else "" for g in told_of}
+    ends = [f"{g.name} day {tell.span(g.end_days)}{each[g.name]}" for g in told_of]
+    alike = f" ({known[0]})" if len(known) == 1 else ""
+    first = r.generations[0] if r.generations else None
+    planned = next((k.days for k in facts.plan.workloads if first and k.name == first.name and k.days), None)
+    if ends and planned:
+        ends[-1] += f". Dates stand on the middle of speeds; the plan's, day {day(planned)}, on their slow end"
     grows = "" if facts.scenario.generations else " Growth is assumed: the scenario states none."
-    return (f"80% of ends: {'; '.join(ends)}." if ends else "No generation is done within the horizon.") + grows
+    return (f"80% of ends{alike}: {'; '.join(ends)}." if ends else "No generation is done within the horizon.") + grows
 
 
 def _room(facts: Facts, pool: str) -> float:
