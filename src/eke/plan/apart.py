@@ -30,11 +30,12 @@ import numpy as np
 from eke.cost import CostModel, FloatArray, Layouts
 from eke.fleet.pool import Fleet
 from eke.models.architecture import Architecture
-from eke.plan import branches, capacity, layouts, serving, solve
-from eke.plan.program import Program, build
+from eke.plan import capacity, layouts, serving
+from eke.plan.branches import Ways
 from eke.plan.recipes import Place, Recipe, link, undominated
 from eke.plan.scenario import Serve
 from eke.plan.serving import Candidate
+from eke.plan.solve import Outcome
 
 PAYS = 0.85
 """m_p/r_p + m_d/w_d must be below this: what is gained is worth two kinds of replica and a hand-over."""
@@ -48,7 +49,6 @@ HELD, POINTS = (0.25, 4096.0), 12
 """Requests a writer may hold, and how many are tried between: twice, so that at most 7% are left out."""
 WORTH = 3e-3
 """Divided service must bring this share of the objective in the relaxation, or the plan does without."""
-
 
 Key = tuple[str, str, str]
 """Workload, model, variant."""
@@ -247,21 +247,22 @@ def _worthwhile(
     return list(found.values())
 
 
-def needed(program: Program, objective: FloatArray, bounds: solve.Bounds) -> tuple[Program, float | None, float]:
-    """The program without flows, where all of them together bring less than `WORTH` of the objective in the relaxation,
-    or nothing is possible anyway; what the relaxation reaches; and what no plan passes that uses what was left out.
+def pays(whole: Ways, divided: Ways) -> bool:
+    """Whether dividing brings `WORTH` of the objective, or is the only way to keep promises.
 
-    A relaxation that mixes ways to train hides what flows bring: each is asked in its best way, without flows first:
-    from there they are soon added.
+    A relaxation that mixes ways to train hides what dividing brings: where it is not clear already, each is asked in
+    its best way.
     """
-    relaxation, undivided = solve.Relaxation(program, objective), bounds[1].copy()
-    if not program.flows:
-        return program, relaxation.under(bounds).value, -np.inf
-    for columns in program.flows.values():
-        undivided[columns] = 0.0
-    alone = branches.best(program, relaxation, (bounds[0], undivided)).value
-    divided = branches.best(program, relaxation, bounds).value
-    if divided is not None and (alone is None or divided - alone > WORTH * abs(alone)):
-        return program, divided, -np.inf
-    whole = tuple(r for r in program.problem.recipes if not r.part)
-    return build(replace(program.problem, recipes=whole)), alone, -np.inf if divided is None else divided
+    alone = whole.best()
+    least = alone + WORTH * abs(alone) if np.isfinite(alone) else alone
+    return divided.reach > least and divided.best() > least
+
+
+def bound(outcome: Outcome, divided: Ways, seconds: float, gap: float) -> float:
+    """What no plan passes, whether it divides or not, where `outcome` is the best that does not: with gangs in whole
+    where the relaxation leaves more than `gap`.
+    """
+    passed = divided.reach
+    if passed > outcome.bound and passed - outcome.value > gap * abs(outcome.value):
+        passed = divided.optimise(seconds=seconds, gap=gap, beat=max(outcome.value, outcome.bound)).bound
+    return max(outcome.bound, passed)

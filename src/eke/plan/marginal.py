@@ -17,6 +17,7 @@ import numpy as np
 from eke.cost import Basis, FloatArray, IntArray
 from eke.plan import solve
 from eke.plan.interval import SLIGHT, Estimate, Speed, Speeds, weakest
+from eke.plan.part import Rows
 from eke.plan.program import Program
 from eke.plan.scenario import Batch, Serve, Workload
 from eke.plan.slopes import Slopes, lacking
@@ -131,7 +132,7 @@ class _Point:
     """A solution of the relaxation at some speeds; numbers with their slopes there [speeds]."""
 
     def __init__(
-        self, slopes: Slopes, rows: solve.Rows, primary: FloatArray, asked: solve.Relaxation, found: solve.Relaxed,
+        self, slopes: Slopes, rows: Rows, primary: FloatArray, asked: solve.Relaxation, found: solve.Relaxed,
         given: IntArray,
     ) -> None:  # fmt: skip
         self._rows, self._primary, self._x = rows, primary, found.x

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from eke.cost import FloatArray, IntArray
 from eke.plan.program import Program
+
+TOLERANCE = 1e-6
+"""By which a row may be broken, as solvers have it."""
+
+
+class Rows(Protocol):
+    """What is solved: bounds of columns and rows, and entries in coordinate form."""
+
+    @property
+    def lower(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def row_lower(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def row_upper(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def rows(self) -> IntArray: ...  # noqa: D102
+    @property
+    def columns(self) -> IntArray: ...  # noqa: D102
+    @property
+    def entries(self) -> FloatArray: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +59,7 @@ def whole(program: Program) -> Part:
     )  # fmt: skip
 
 
-def part(program: Program | Part, bounds: tuple[FloatArray, FloatArray], x: FloatArray, at: IntArray) -> Part:
+def part(program: Rows, bounds: tuple[FloatArray, FloatArray], x: FloatArray, at: IntArray) -> Part:
     """The columns `at` and the rows they have a part in, when all other columns stay as in `x`."""
     inside = np.zeros(len(program.lower), dtype=bool)
     inside[at] = True
@@ -58,12 +79,8 @@ def part(program: Program | Part, bounds: tuple[FloatArray, FloatArray], x: Floa
     )  # fmt: skip
 
 
-def added(of: Part, rows: IntArray, upper: FloatArray, value: float) -> Part:
-    """The part with one more column from 0 to `upper` for each of `rows`, of entry `value` there."""
-    n = len(of.lower)
-    return Part(
-        of.at, of.row_of, np.append(of.lower, np.zeros(len(rows))), np.append(of.upper, upper),
-        of.row_lower, of.row_upper,
-        np.append(of.rows, rows), np.append(of.columns, np.arange(n, n + len(rows))),
-        np.append(of.entries, np.full(len(rows), value)),
-    )  # fmt: skip
+def stand(program: Rows, x: FloatArray, rows: IntArray) -> bool:
+    """Whether `x` keeps those rows."""
+    done = np.bincount(program.rows, program.entries * x[program.columns], minlength=len(program.row_lower))[rows]
+    least, most = program.row_lower[rows], program.row_upper[rows]
+    return bool(((done >= least - TOLERANCE) & (done <= most + TOLERANCE)).all())

@@ -20,11 +20,11 @@ from eke.plan import (
     program,
     reasons,
     serving,
-    solve,
     starts,
     steady,
     together,
 )  # fmt: skip
+from eke.plan.branches import Ways
 from eke.plan.interval import Speeds
 from eke.plan.marginal import Marginal, as_in, stands
 from eke.plan.pins import Pin
@@ -32,6 +32,7 @@ from eke.plan.plan import Conflict, Plan
 from eke.plan.program import Problem, Program
 from eke.plan.recipes import Place, Recipe, Site, link, sites, units, units_per_chip
 from eke.plan.scenario import Batch, Scenario, Serve, Train, Workload
+from eke.plan.solve import Relaxation
 
 LARGER = 1.25
 """Gangs are asked about up to this many times their pool's size: none of them is planned, but they tell what more
@@ -77,15 +78,24 @@ def make(
     asked = time.perf_counter()
     say(f"solving: {len(problem.recipes)} recipes")
     holding = replace(problem, recipes=tuple(r for r in problem.recipes if r.holds))
-    everything = program.build(holding)
-    _, _, primary, promises = sought(everything)
-    built, scale, passed = apart.needed(everything, primary, everything.promised(promises))
-    goal = aim(built, scale)
-    outcome = branches.optimise(built, goal.combined, built.promised(goal.promises), seconds=seconds, gap=GAP)
+    whole = tuple(r for r in holding.recipes if not r.part)
+    everything = built = program.build(replace(holding, recipes=whole))
+    goal, relaxation = aimed(built)
+    ways = Ways(built, goal.combined, built.promised(goal.promises), like=relaxation)
+    divided = None
+    if len(whole) < len(holding.recipes):
+        everything = program.build(holding)
+        other = aim(everything, goal.tie if ways.whole.value is not None else None)
+        divided = Ways(everything, other.combined, everything.promised(other.promises))
+        if apart.pays(ways, divided):
+            built, goal, ways, divided = everything, other, divided, None
+    outcome = ways.optimise(seconds=seconds, gap=GAP)
     if outcome.x is None and not outcome.proven:
         outcome = branches.optimise(
             built, goal.combined, built.promised(goal.promises), seconds=5 * seconds, gap=10 * GAP
         )
+    elif outcome.x is not None and divided is not None:
+        outcome = replace(outcome, bound=apart.bound(outcome, divided, seconds, GAP))
     conflicts: tuple[Conflict, ...] = ()
     mends: tuple[tuple[str, ...], ...] = ()
     if outcome.x is None:
@@ -98,16 +108,15 @@ def make(
             outcome = effort.optimise(built, goal.combined, seconds)
     if outcome.x is not None:
         x = assemble.trim(built, steady.settle(built, goal.primary, outcome.x))
-        bound = outcome.bound if conflicts else max(outcome.bound, passed)
-        outcome = replace(outcome, x=starts.paid(built, goal.combined, goal.tie, x), bound=bound)
+        outcome = replace(outcome, x=starts.paid(built, goal.combined, goal.tie, x))
     solved = time.perf_counter()
     took = {"recipes": asked - began, "solve": solved - asked, "total": time.perf_counter() - began}
     prices = None
     if outcome.x is not None:
         where = stands(built, outcome.x)
         # What no plan needs may yet be the next best.
-        whole, sought_for = (built, goal) if conflicts else (everything, aim(everything, scale))
-        prices = Marginal(whole, sought_for, Speeds.of(scenario), as_in(whole, goal.promises, where))
+        posed, sought_for = (built, goal) if conflicts else (everything, aim(everything, goal.tie))
+        prices = Marginal(posed, sought_for, Speeds.of(scenario), as_in(posed, goal.promises, where))
     return replace(assemble.plan(scenario, built, goal, outcome, conflicts, took, prices), together=mends)
 
 
@@ -131,15 +140,26 @@ class Aim:
     promises: tuple[str, ...]
 
 
-def aim(built: Program, scale: float | None = None) -> Aim:
-    """The objective of a problem, as columns; `scale`: what the relaxation reaches, where it is known."""
-    problem = built.problem
+def aim(built: Program, tie: float | None = None) -> Aim:
+    """The objective of a problem, as columns; `tie`: where it is known."""
+    if tie is None:
+        return aimed(built)[0]
     unit, sign, primary, promises = sought(built)
-    if scale is None:
-        scale = solve.relax(built, primary, built.promised(promises)).value
-    chips = sum(n / problem.per_chip[p] for p, n in problem.units.items())
-    tie = TIE * (abs(scale) if scale else 1.0) / max(chips, 1.0)
-    return Aim(problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises)
+    return Aim(built.problem.goal, unit, sign, primary, primary - tie * built.spared, tie, promises)
+
+
+def aimed(built: Program) -> tuple[Aim, Relaxation]:
+    """The objective, and the relaxation that was asked what all chips are worth: the one whose ties go by the most
+    that one column brings.
+    """
+    _, _, primary, promises = sought(built)
+    chips = max(sum(n / built.problem.per_chip[p] for p, n in built.problem.units.items()), 1.0)
+    bounds = built.promised(promises)
+    rough = TIE * (float(np.abs(primary * bounds[1]).max(initial=0.0)) or 1.0) / chips
+    relaxation = Relaxation(built, primary - rough * built.spared)
+    found = relaxation.under(bounds)
+    scale = 0.0 if found.value is None else abs(float(primary @ found.x))
+    return aim(built, TIE * (scale or 1.0) / chips), relaxation
 
 
 def sought(built: Program) -> tuple[str, float, FloatArray, tuple[str, ...]]:

@@ -18,9 +18,10 @@ import numpy as np
 
 from eke.cost import FloatArray, IntArray
 from eke.plan.interval import Speed
+from eke.plan.part import Rows
 from eke.plan.program import Bools, Program
 from eke.plan.scenario import Train
-from eke.plan.solve import Posed, Rows
+from eke.plan.solve import Posed
 
 
 class Slopes:

@@ -14,38 +14,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import highspy
 import numpy as np
 
 from eke.cost import FloatArray, IntArray
+from eke.plan.part import Rows, part, stand
 from eke.plan.program import Bools, Program
 
-KEPT = 1500
-"""Integer columns kept for the integer program: those of least reduced cost."""
+KEPT, ALL = 1500, 15_000
+"""Integer columns kept for the integer program, those of least reduced cost, where there are more than `ALL`."""
 
 IDLE = ("feasibility_jump", "root_reduced_cost")
 """Heuristics that took a quarter to a half of the time of small programs, for nothing."""
 
 Bounds = tuple[FloatArray, FloatArray]
-
-
-class Rows(Protocol):
-    """What is solved: bounds of columns and rows, and entries in coordinate form."""
-
-    @property
-    def lower(self) -> FloatArray: ...  # noqa: D102
-    @property
-    def row_lower(self) -> FloatArray: ...  # noqa: D102
-    @property
-    def row_upper(self) -> FloatArray: ...  # noqa: D102
-    @property
-    def rows(self) -> IntArray: ...  # noqa: D102
-    @property
-    def columns(self) -> IntArray: ...  # noqa: D102
-    @property
-    def entries(self) -> FloatArray: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +156,10 @@ def optimise(
 
 def _left_out(free: Bools, relaxed: Relaxed, cost: FloatArray) -> Bools:
     """Of the `free` integer columns those the relaxation leaves at 0, but for the cheapest `KEPT` of all."""
-    idle = free & (relaxed.x < 1e-9)
-    spare = min(int(free.sum()) - KEPT, int(idle.sum()))
+    idle, n = free & (relaxed.x < 1e-9), int(free.sum())
+    spare = min(n - KEPT, int(idle.sum()))
     left_out = np.zeros(len(cost), dtype=bool)
-    if spare > 0:
+    if n > ALL and spare > 0:
         left_out[np.argsort(np.where(idle, cost, -1.0))[-spare:]] = True
     return left_out
 
@@ -194,15 +178,25 @@ def search(
     program: Rows, objective: FloatArray, bounds: Bounds, integer: Bools, *, seconds: float, gap: float,
     slack: float = 0.0, start: FloatArray | None = None,
 ) -> Found:  # fmt: skip
-    """Maximise with the columns in `integer` whole: to within `gap` of the value or `slack` in all."""
-    h = _model(program, objective, bounds, integer)
+    """Maximise with the columns in `integer` whole: to within `gap` of the value or `slack` in all. Columns that
+    cannot move are not asked about.
+    """
+    free = np.flatnonzero(bounds[1] > bounds[0])
+    of = part(program, bounds, bounds[0], free)
+    if not stand(program, bounds[0], np.setdiff1d(np.arange(len(program.row_lower)), of.row_of)):
+        return Found(None, -np.inf, -np.inf, exhausted=True)
+    if not len(free):
+        value = float(objective @ bounds[0])
+        return Found(bounds[0].copy(), value, value, exhausted=True)
+    stands = float(objective @ bounds[0] - objective[free] @ bounds[0][free])
+    h = _model(of, objective[free], (of.lower, of.upper), integer[free], stands)
     h.setOptionValue("mip_rel_gap", gap)
     h.setOptionValue("mip_abs_gap", max(slack, 1e-9))
     for heuristic in IDLE:
         h.setOptionValue(f"mip_heuristic_run_{heuristic}", False)
     if start is not None:
         given = highspy.HighsSolution()
-        given.col_value = start.tolist()
+        given.col_value = start[free].tolist()
         h.setSolution(given)
     until = time.process_time() + seconds
 
@@ -220,13 +214,14 @@ def search(
         return Found(None, -np.inf, -np.inf, exhausted=True)
     if info.primal_solution_status != 2:  # kSolutionStatusFeasible
         return Found(None, -np.inf, np.inf, exhausted=False)
-    x = np.array(h.getSolution().col_value)
+    x = bounds[0].copy()
+    x[free] = h.getSolution().col_value
     x[integer] = np.round(x[integer])
     value = float(objective @ x)
-    return Found(x, value, float(info.mip_dual_bound) if integer.any() else value, exhausted=True)
+    return Found(x, value, float(info.mip_dual_bound) if integer[free].any() else value, exhausted=True)
 
 
-def _model(program: Rows, objective: FloatArray, bounds: Bounds, integer: Bools) -> Any:
+def _model(program: Rows, objective: FloatArray, bounds: Bounds, integer: Bools, offset: float = 0.0) -> Any:
     order = np.lexsort((program.rows, program.columns))
     n, m = len(program.lower), len(program.row_lower)
     lp = highspy.HighsLp()
@@ -237,6 +232,7 @@ def _model(program: Rows, objective: FloatArray, bounds: Bounds, integer: Bools)
     lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(program.columns, minlength=n))]).astype(np.int32)
     lp.a_matrix_.index_ = program.rows[order].astype(np.int32)
     lp.a_matrix_.value_ = program.entries[order]
+    lp.offset_ = offset
     lp.sense_ = highspy.ObjSense.kMaximize
     if integer.any():
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)

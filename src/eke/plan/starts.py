@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eke.cost import FloatArray, IntArray
-from eke.plan import slots, solve, steady
+from eke.plan import solve, steady
 from eke.plan.part import part, whole
 from eke.plan.program import Bools, Program
 from eke.plan.recipes import Recipe
@@ -98,6 +98,25 @@ def _class_of(program: Program) -> IntArray:
     return found
 
 
+def _slot_of(program: Program) -> IntArray:
+    """Of each column the class of slots it belongs to; -1 for gangs and what stands all day."""
+    of = np.full(len(program.lower), -1, dtype=np.int64)
+    of[program.runs.at] = np.where(program.runs.gang, -1, program.runs.slot)
+    classes = np.arange(len(program.problem.weights))
+    for columns in program.answered.values():
+        of[columns] = classes
+    for columns in program.flows.values():
+        of[columns] = classes
+    for kept in program.reserves:
+        of[kept.used] = kept.slot
+        for columns in kept.shares:
+            of[columns] = classes
+    for name, columns in program.missing.items():
+        if name in program.problem.demand:
+            of[columns] = classes
+    return of
+
+
 def paid(program: Program, objective: FloatArray, tie: float, x: FloatArray) -> FloatArray:
     """A plan like `x` whose chips are enough for its starts too, as far as one is found: around each shortage, then
     with more batch work, then over the whole day, and last with other gangs.
@@ -168,7 +187,7 @@ class _Day:
         both = np.stack([class_of, np.roll(class_of, -1)], axis=1)
         pairs, often = np.unique(both, axis=0, return_counts=True)
         differ = pairs[:, 0] != pairs[:, 1]
-        self.program, self.tie, self.pairs, self._slot_of = program, tie, pairs[differ], slots.slot_of(program)
+        self.program, self.tie, self.pairs, self._slot_of = program, tie, pairs[differ], _slot_of(program)
         self._tried = ~runs.gang & np.isin(runs.recipe, tried)
         self._recipes, self._pools = [problem.recipes[i] for i in tried], list(problem.units)
         n, m, k = len(base.lower), len(base.row_lower), len(self.pairs)

@@ -8,6 +8,8 @@ whose highest number of replicas is least. Neither changes objective or promises
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from eke.cost import FloatArray, IntArray
 from eke.plan import solve
 from eke.plan.part import Part, part, whole
-from eke.plan.program import Program
+from eke.plan.program import Bools, Program
 from eke.plan.recipes import Recipe
 from eke.plan.solve import Bounds
 
@@ -23,10 +25,12 @@ NIGHT = 0.2
 """Weight of chips in use beside chips at a recipe's peak."""
 EACH = 0.01
 """Share of the chips at their peak that one recipe less is worth: so much is spent for a plan with fewer kinds."""
-SECONDS, GAP = 1.0, 1e-2
+SECONDS, GAP = 0.5, 1e-2
 """CPU seconds for the piles, and share of the chips that may be wasted."""
-CHOOSE_S, FEW_S, CHOICE = 1.5, 1.5, 0.03
+CHOOSE_S, FEW_S, CHOICE = 0.5, 1.0, 0.03
 """CPU seconds to choose recipes with split replicas, and then for whole ones; what the choice may leave."""
+THRIFTY = 4
+"""Recipes of a pile that are tried beside those in use, when it is worked off evenly."""
 TRACE = 1e-6
 """A recipe is used where there is more of it than this."""
 ROUNDING = (1.0, 0.3, 0.0)
@@ -51,7 +55,7 @@ def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
     some = ~runs.gang & np.isin(runs.recipe, tried)
     at, kind = runs.at[some], np.searchsorted(tried, runs.recipe[some])
     for starting in (True, False):
-        simple = _Simple(program, tried, at, kind, starting=starting)
+        simple = _Simple(program, tried, at, kind, x, starting=starting)
         before, found = simple.worth(x), simple.plan((lower, upper), last=not starting)
         if (
             found is not None
@@ -60,6 +64,23 @@ def _few(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
         ):
             return found
     return x
+
+
+def _serves(program: Program) -> Bools:
+    """Of each run whether it answers requests, which no other slot can."""
+    return np.array([r.kind == "serve" for r in program.problem.recipes], dtype=bool)[program.runs.recipe]
+
+
+def _full(program: Program, x: FloatArray) -> IntArray:
+    """Slots in which a pool is used most, or a workload asks most."""
+    runs, problem, serves = program.runs, program.problem, _serves(program)
+    pools = list(problem.units)
+    pool = np.array([pools.index(r.pool) for r in problem.recipes])[runs.recipe[serves]]
+    units = np.array([float(r.units) for r in problem.recipes])[runs.recipe[serves]]
+    use = np.zeros((len(pools), len(problem.weights)))
+    np.add.at(use, (pool, runs.slot[serves]), units * x[runs.at[serves]])
+    asked = np.array([*use, *problem.demand.values()]).reshape(-1, len(problem.weights))
+    return np.unique(asked[asked.max(axis=1) > asked.min(axis=1)].argmax(axis=1)) if len(asked) else np.arange(0)
 
 
 def _tried(program: Program, x: FloatArray) -> IntArray:
@@ -82,7 +103,9 @@ def _tried(program: Program, x: FloatArray) -> IntArray:
 class _Simple:
     """The program with what makes a plan simple: columns v[r] ≥ x[r,t], replicas at the peak, and whether r is used."""
 
-    def __init__(self, program: Program, tried: IntArray, at: IntArray, kind: IntArray, *, starting: bool) -> None:
+    def __init__(
+        self, program: Program, tried: IntArray, at: IntArray, kind: IntArray, x: FloatArray, *, starting: bool
+    ) -> None:  # fmt: skip
         recipes, n = [program.problem.recipes[i] for i in tried], len(program.lower)
         self._program, self._at, self._kind, self._n = program, at, kind, n
         self._chips = np.array([program.problem.spared(r) for r in recipes])
@@ -91,18 +114,19 @@ class _Simple:
         # Replicas at the peak may all start at once: their pool has room for that, so that nothing must give way.
         starts = self._units * np.array([r.start_s for r in recipes]) / program.problem.slot_s
         self._peaks = _peaks(whole(program), at, kind, len(recipes))
+        # Recipes are chosen where it is full: elsewhere they do as well, and until then services stay as they are.
+        slot = np.full(n, -1)
+        slot[program.runs.at] = np.where(_serves(program), program.runs.slot, -1)
+        busy = _full(program, x)
+        self._full, self._x = (slot[at] < 0) | np.isin(slot[at], busy), x
+        self._some = _peaks(whole(program), at[self._full], kind[self._full], len(recipes))
+        self._busy = [rows[busy] for rows in self._room]
         if starting:
-            self._peaks = self._with(self._peaks, n + np.arange(len(recipes)), starts)
+            more = n + np.arange(len(recipes))
+            self._peaks = _with(self._peaks, self._room, more, starts)
+            self._some = _with(self._some, self._busy, more, starts)
         self._most = np.array([_most(program, r) for r in recipes])
         self._charge = 0.0
-
-    def _with(self, base: Part, columns: IntArray, units: FloatArray) -> Part:
-        """The part with `units` of a recipe's pool taken by its column, in every slot."""
-        return replace(
-            base, rows=np.concatenate([base.rows, *self._room]),
-            columns=np.concatenate([base.columns, *map(np.full_like, self._room, columns)]),
-            entries=np.concatenate([base.entries, np.repeat(units, [len(r) for r in self._room])]),
-        )  # fmt: skip
 
     def worth(self, x: FloatArray) -> float:
         """What a plan is worth: minus chips, at the peak and in the mean, and recipes. The first sets their charge."""
@@ -123,17 +147,20 @@ class _Simple:
             split = self._charged(bounds, rounding)
             if split is not None:
                 used = np.zeros(len(self._chips), dtype=bool)
-                used[self._kind[split[self._at] > TRACE]] = True
+                used[self._kind[self._full & (split[self._at] > TRACE)]] = True
                 few = bounds[1].copy()
                 few[self._at[~used[self._kind]]] = 0.0
                 found = self._whole((bounds[0], few))
                 if found is not None:
                     return found
-        return self._whole(bounds) if last else None
+        return self._whole(bounds, start=np.append(self._x, self._peak(self._x))) if last else None
 
     def _charged(self, bounds: Bounds, rounding: float) -> FloatArray | None:
         """The plan in split replicas that is worth most; each recipe in use needs room for `rounding` more of them."""
-        base, program, k = self._peaks, self._program, len(self._chips)
+        base, program, k = self._some, self._program, len(self._chips)
+        bounds = bounds[0].copy(), bounds[1].copy()
+        stays = self._at[~self._full]
+        bounds[0][stays] = bounds[1][stays] = self._x[stays]
         used, row = self._n + k + np.arange(k), len(base.row_lower) + np.arange(k)
         wide = replace(
             base, lower=np.append(base.lower, np.zeros(k)), upper=np.append(base.upper, np.ones(k)),
@@ -141,7 +168,7 @@ class _Simple:
             rows=np.concatenate([base.rows, row, row]), columns=np.concatenate([base.columns, used, used - k]),
             entries=np.concatenate([base.entries, self._most, -np.ones(k)]),
         )  # fmt: skip
-        wide = self._with(wide, used, rounding * self._units)
+        wide = _with(wide, self._busy, used, rounding * self._units)
         lower = np.concatenate([bounds[0], np.zeros(2 * k)])
         upper = np.concatenate([bounds[1], np.full(k, np.inf), np.ones(k)])
         objective = np.concatenate([-NIGHT * program.spared, -self._chips, np.full(k, -self._charge)])
@@ -149,14 +176,23 @@ class _Simple:
         found = solve.search(wide, objective, (lower, upper), integer, seconds=CHOOSE_S, gap=CHOICE)
         return None if found.x is None else found.x[: self._n]
 
-    def _whole(self, bounds: Bounds) -> FloatArray | None:
+    def _whole(self, bounds: Bounds, start: FloatArray | None = None) -> FloatArray | None:
         """The plan in whole replicas whose peaks take fewest chips."""
         k, program = len(self._chips), self._program
         lower, upper = np.append(bounds[0], np.zeros(k)), np.append(bounds[1], np.full(k, np.inf))
         objective = np.append(-NIGHT * program.spared, -self._chips)
         integer = np.append(program.integer, np.zeros(k, dtype=bool))
-        found = solve.search(self._peaks, objective, (lower, upper), integer, seconds=FEW_S, gap=GAP)
+        found = solve.search(self._peaks, objective, (lower, upper), integer, seconds=FEW_S, gap=GAP, start=start)
         return None if found.x is None else found.x[: self._n]
+
+
+def _with(base: Part, room: Sequence[IntArray], columns: IntArray, units: FloatArray) -> Part:
+    """The part with `units` of a recipe's pool taken by its column, in the rows `room` of each."""
+    return replace(
+        base, rows=np.concatenate([base.rows, *room]),
+        columns=np.concatenate([base.columns, *map(np.full_like, room, columns)]),
+        entries=np.concatenate([base.entries, np.repeat(units, [len(r) for r in room])]),
+    )  # fmt: skip
 
 
 def _most(program: Program, r: Recipe) -> float:
@@ -183,6 +219,7 @@ def _even(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
     """The same with piles worked off evenly; `x` itself when that is not found in time."""
     runs, problem = program.runs, program.problem
     piles = np.array([r.kind == "batch" for r in problem.recipes], dtype=bool)[runs.recipe]
+    piles &= np.isin(runs.recipe, [*np.unique(runs.recipe[x[runs.at] > 0.5]), *_thrifty(program)])
     at, recipe = runs.at[piles], runs.recipe[piles]
     if not len(at) or primary[at].any():
         return x
@@ -200,6 +237,16 @@ def _even(program: Program, primary: FloatArray, x: FloatArray) -> FloatArray:
     settled = x.copy()
     settled[at] = found.x[: len(at)]
     return settled
+
+
+def _thrifty(program: Program) -> list[int]:
+    """Of each pile the recipes that spare most: more than a few make it no better."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for i, r in enumerate(program.problem.recipes):
+        if r.kind == "batch":
+            found[r.workload].append(i)
+    spares = [r.rate / program.problem.spared(r) for r in program.problem.recipes]
+    return [i for mine in found.values() for i in sorted(mine, key=lambda i: -spares[i])[:THRIFTY]]
 
 
 def _peaks(posed: Part, at: IntArray, kind: IntArray, kinds: int) -> Part:
