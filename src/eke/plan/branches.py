@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -31,9 +32,9 @@ GANGS = 0.25
 CLOSE, POLISH_S = 0.25, 1.0
 """A way that leaves less than the gap, but more than this share of it, is gone over once more, for so many CPU seconds:
 a few chips too many are a small gap, and yet a rule of thumb may do without them."""
-FEW, FEW_S = ((1, 8, 2), (4, 40, 8)), 2.0
-"""Columns tried, first few and then more: of each workload and slot so many recipes of least reduced cost, of each job
-and pool so many sizes of a gang, if it stays and if it moves; and the CPU seconds for each."""
+FEW, MORE, FEW_S = ((1, 8, 2), (4, 40, 8)), ((8, 60, 12),), 2.0
+"""Columns tried, first few, and more once the bound is known: of each workload and slot so many recipes of least
+reduced cost, of each job and pool so many sizes of a gang, if it stays and if it moves. CPU seconds for each set."""
 TRIES = 32
 """Relaxations solved for the best way."""
 MOVING = 5e-3
@@ -207,15 +208,10 @@ def _solved(
     """
     assert relaxed.value is not None
     x, value, bound = None, -np.inf, relaxed.value
-    for few in () if split else FEW:
-        tried = _worth_a_try(program, bounds, relaxed, *few)
-        if x is not None:
-            tried |= x > 0.5
-        within, limit = (bounds[0], np.where(tried, bounds[1], bounds[0])), min(seconds, FEW_S)
-        got = solve.search(program, objective, within, program.integer, seconds=limit, gap=gap * CLOSE, start=x)
-        x, value = (got.x, got.value) if got.value > value else (x, value)
-        if x is not None and bound - value <= _slack(value, gap * CLOSE):
-            return Outcome(x, value, bound, relaxed)
+    if not split:
+        x, value = _tried(program, objective, bounds, relaxed, FEW, None, bound, seconds, gap * CLOSE)
+    if x is not None and bound - value <= _slack(value, gap * CLOSE):
+        return Outcome(x, value, bound, relaxed)
     gangs = np.zeros(len(program.lower), dtype=bool)
     gangs[program.runs.at[program.runs.gang]] = True
     gangs[list(program.started.values())] = True
@@ -226,6 +222,7 @@ def _solved(
             return Outcome(None, -np.inf, bound, relaxed, proven=found.exhausted)
     if split or bound <= beat:
         return Outcome(None, -np.inf, bound, relaxed)
+    x, value = _tried(program, objective, bounds, relaxed, MORE, x, bound, seconds, gap * CLOSE)
     if x is not None and bound - value <= _slack(value, gap * CLOSE):
         return Outcome(x, value, bound, relaxed)
     if bound - max(value, beat) <= _slack(bound, gap):
@@ -234,6 +231,24 @@ def _solved(
     if x is not None and (found_all.x is None or found_all.value < value):
         return Outcome(x, value, min(bound, found_all.bound), relaxed)
     return replace(found_all, bound=min(bound, found_all.bound))
+
+
+def _tried(
+    program: Program, objective: FloatArray, bounds: Bounds, relaxed: Relaxed, sets: Sequence[tuple[int, int, int]],
+    x: FloatArray | None, bound: float, seconds: float, gap: float,
+) -> tuple[FloatArray | None, float]:  # fmt: skip
+    """The best plan of these sets of columns, one after the other from `x` on, until one is near the bound."""
+    value = -np.inf if x is None else float(objective @ x)
+    for few in sets:
+        if x is not None and bound - value <= _slack(value, gap):
+            break
+        tried = _worth_a_try(program, bounds, relaxed, *few)
+        if x is not None:
+            tried |= x > 0.5
+        within, limit = (bounds[0], np.where(tried, bounds[1], bounds[0])), min(seconds, FEW_S)
+        got = solve.search(program, objective, within, program.integer, seconds=limit, gap=gap, start=x)
+        x, value = (got.x, got.value) if got.value > value else (x, value)
+    return x, value
 
 
 def _worth_a_try(program: Program, bounds: Bounds, relaxed: Relaxed, few: int, stay: int, move: int) -> Bools:
@@ -248,7 +263,7 @@ def _worth_a_try(program: Program, bounds: Bounds, relaxed: Relaxed, few: int, s
     # A gang's sizes are told apart by pool too: those of one job may be parts.
     places: dict[tuple[str, str], int] = {}
     kind = [places.setdefault((r.workload, r.pool if r.kind == "train" else ""), len(places)) for r in recipes]
-    group = np.array(kind)[runs.recipe] * (len(program.problem.weights) + 1) + runs.slot + 1
+    group = np.array(kind, dtype=np.int64)[runs.recipe] * (len(program.problem.weights) + 1) + runs.slot + 1
     most = np.where(runs.gang, np.where(runs.slot < 0, stay, move), few)
     free = bounds[1][runs.at] > bounds[0][runs.at]
     cost = np.where(free, np.maximum(-relaxed.reduced[runs.at], 0.0), np.inf)

@@ -174,7 +174,7 @@ def less(scenario: Scenario, names: list[str], pose: Pose, reached: dict[str, fl
 def put(problem: Problem, w: Workload, fewer: Workload) -> Problem:
     """The problem with a smaller promise in the place of one."""
     share = 1.0
-    if isinstance(w, Serve) and isinstance(fewer, Serve):
+    if isinstance(w, Serve) and isinstance(fewer, Serve) and w.traffic.rate_per_s > 0:
         share = fewer.traffic.rate_per_s / w.traffic.rate_per_s
     workloads = tuple(fewer if v.name == w.name else v for v in problem.workloads)
     return replace(

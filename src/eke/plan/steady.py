@@ -75,8 +75,8 @@ def _full(program: Program, x: FloatArray) -> IntArray:
     """Slots in which a pool is used most, or a workload asks most."""
     runs, problem, serves = program.runs, program.problem, _serves(program)
     pools = list(problem.units)
-    pool = np.array([pools.index(r.pool) for r in problem.recipes])[runs.recipe[serves]]
-    units = np.array([float(r.units) for r in problem.recipes])[runs.recipe[serves]]
+    pool = np.array([pools.index(r.pool) for r in problem.recipes], dtype=np.int64)[runs.recipe[serves]]
+    units = np.array([r.units for r in problem.recipes], dtype=float)[runs.recipe[serves]]
     use = np.zeros((len(pools), len(problem.weights)))
     np.add.at(use, (pool, runs.slot[serves]), units * x[runs.at[serves]])
     asked = np.array([*use, *problem.demand.values()]).reshape(-1, len(problem.weights))
