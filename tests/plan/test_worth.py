@@ -11,7 +11,7 @@ from tests.plan.scenarios import STEADY, TOO_MUCH
 from eke.errors import Infeasible, UnknownName
 from eke.plan import parse, planner, program
 from eke.plan.stock import GROWN, Open
-from eke.plan.worth import Worth, worth
+from eke.plan.worth import Worth, chart, worth
 
 TINY = STEADY
 KINDS = ("H800-SXM", "L20", "H20-96", "A100-SXM-80", "T4")
@@ -51,6 +51,17 @@ def test_every_number_has_its_interval_and_basis(made: Worth) -> None:
             value = getattr(h, name)
             assert (name in h.interval) == (value is not None)
             assert value is None or h.interval[name][0] <= value <= h.interval[name][1]
+
+
+def test_curves_show_their_intervals(made: Worth) -> None:
+    """Every point drawn has both ends of its interval, and the chart says what the dots are."""
+    pytest.importorskip("altair", reason="the extra `charts` is not installed")
+    drawn = chart(made).to_dict()
+    layers = [drawn, *drawn["layer"]]
+    values = [row for layer in layers for row in layer.get("data", {}).get("values", [])]
+    assert values
+    assert all(row["low"] <= row["reached"] <= row["high"] for row in values)
+    assert "80% intervals" in str(drawn["title"])
 
 
 def test_what_adds_nothing_says_why(made: Worth) -> None:

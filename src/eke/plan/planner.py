@@ -74,6 +74,7 @@ def make(
         say("measuring this machine")
     scenario = ready(scenario)
     say("asking the cost model for recipes")
+    seen = {} if seen is None else seen
     problem = pose(scenario, seen=seen)
     asked = time.perf_counter()
     say(f"solving: {len(problem.recipes)} recipes")
@@ -100,8 +101,8 @@ def make(
     mends: tuple[tuple[str, ...], ...] = ()
     if outcome.x is None:
         say("looking for what cannot hold together")
-        conflicts = reasons.conflicts(scenario, built, lambda s, names: pose(s, only=names))
-        mends = together.ways(scenario, conflicts, lambda s, names: pose(s, only=names))
+        conflicts = reasons.conflicts(scenario, built, lambda s, names: pose(s, only=names, seen=seen))
+        mends = together.ways(scenario, conflicts, lambda s, names: pose(s, only=names, seen=seen))
         if best_effort:
             built = program.build(effort.usable(problem), best_effort=True)
             goal = aim(built)

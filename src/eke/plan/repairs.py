@@ -28,6 +28,8 @@ LARGER = 64
 LATENCIES = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 LATENCY_WORDS = {"ttft_s": "TTFT", "tpot_s": "TPOT"}
 CHECK_S = 2.0
+TRIES, FEW = 6, 2
+"""Numbers of nodes that are tried of a pool; and where each try is of the whole scenario, which takes seconds."""
 NEXT_TO_NOTHING = 0.01
 """Share of a promise below which it is not worth keeping any."""
 
@@ -99,17 +101,25 @@ def unsafe(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:
     return found
 
 
-def more_nodes(scenario: Scenario, names: list[str], pose: Pose) -> list[str]:
-    """For each pool, the least number of further nodes that lets the promises hold; cheapest in chips first."""
-    found = []
+def more_nodes(scenario: Scenario, names: list[str], pose: Pose, *, one: bool = False) -> list[str]:
+    """For each pool, the least number of further nodes that lets the promises hold; cheapest in chips first. `one`:
+    only one pool, of the few that the relaxation thinks cheapest.
+    """
+    asked = []
     for pool in scenario.fleet.pools:
-        if not any(w.pools is None or pool.name in w.pools for w in scenario.workloads):
-            continue
-        nodes = _nodes(scenario, pool, names, pose)
+        if any(w.pools is None or pool.name in w.pools for w in scenario.workloads):
+            needed = _needed(scenario, pool, names, pose)
+            if needed is not None:
+                asked.append((needed[0] * pool.chips_per_node, pool, *needed))
+    found: list[tuple[int, str]] = []
+    for _, pool, least, grown in sorted(asked, key=lambda each: each[0])[: FEW if one else None]:
+        nodes = _nodes(pool, least, grown, FEW if one else TRIES)
         if nodes:
             chips = nodes * pool.chips_per_node
             said = f"{_count(nodes, f'more {pool.chip.name} node')} in {pool.name} ({_count(chips, 'chip')})"
             found.append((chips, said))
+            if one:
+                break
     return [text for _, text in sorted(found)]
 
 
@@ -117,8 +127,8 @@ def _count(n: int, word: str) -> str:
     return f"{n} {word}{'s' if n > 1 else ''}"
 
 
-def _nodes(scenario: Scenario, pool: Pool, names: list[str], pose: Pose) -> int | None:
-    """Further nodes of one pool: what the relaxation needs, then as many as whole replicas need."""
+def _needed(scenario: Scenario, pool: Pool, names: list[str], pose: Pose) -> tuple[int, Problem] | None:
+    """Further nodes of one pool that the relaxation needs, and the problem with as many as may be."""
     most = max(pool.nodes * (LARGER - 1), 16)
     grown = pose(_with(scenario, replace(pool, nodes=pool.nodes + most, available=1.0)), tuple(names))
     grown = replace(grown, recipes=tuple(r for r in grown.recipes if r.holds))
@@ -133,7 +143,12 @@ def _nodes(scenario: Scenario, pool: Pool, names: list[str], pose: Pose) -> int 
     nodes = 1
     while units(grown_by(pool, nodes)) < -least.value - 1e-6 and nodes < most:
         nodes += 1
-    for _ in range(6):
+    return nodes, grown
+
+
+def _nodes(pool: Pool, nodes: int, grown: Problem, tries: int) -> int | None:
+    """As many nodes as whole replicas need, from so many on; None: not some more than these either."""
+    for _ in range(tries):
         enough = replace(grown, units={**grown.units, pool.name: units(grown_by(pool, nodes))})
         enough = replace(enough, recipes=tuple(r for r in grown.recipes if r.units <= enough.units[r.pool]))
         if holds(enough):
@@ -188,7 +203,7 @@ def smaller(w: Workload, share: float) -> tuple[Workload, str]:
     if isinstance(w, Serve):
         rate, full = _down(w.traffic.rate_per_s * share), w.traffic.rate_per_s
         fewer = replace(w, traffic=replace(w.traffic, rate_per_s=rate))
-        return fewer, f"{w.name} at {rate:.4g}/s instead of {full:.4g}/s"
+        return fewer, f"{w.name} at {_rate(rate)} instead of {_rate(full)}"
     if isinstance(w, Train):
         assert w.deadline_s is not None
         late = w.deadline_s / share
@@ -199,6 +214,10 @@ def smaller(w: Workload, share: float) -> tuple[Workload, str]:
     tokens = _down(w.tokens_per_day * share)
     few, all_of_it = quantities.show_count(tokens), quantities.show_count(w.tokens_per_day)
     return replace(w, tokens_per_day=tokens), f"{w.name} at {few} tokens a day instead of {all_of_it}"
+
+
+def _rate(value: float) -> str:
+    return f"{value:.0f}/s" if value >= 1000 else f"{value:.4g}/s"
 
 
 def _down(value: float) -> float:

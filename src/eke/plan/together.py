@@ -19,10 +19,10 @@ from eke.plan.program import Program
 from eke.plan.repairs import LATENCIES, LATENCY_WORDS, NEXT_TO_NOTHING, Pose
 from eke.plan.scenario import Scenario, Serve, Workload
 
-HALVINGS = 10
+HALVINGS = 7
 """Of the span in which the share of a promise that can be kept is searched."""
-BOUGHT = 2
-"""Pools of which more is offered, the fewest chips first."""
+TRIES, STEP = 4, 0.92
+"""Times that less and less of the promises is tried in whole replicas, each so much of the one before."""
 
 
 def ways(scenario: Scenario, conflicts: Sequence[Conflict], pose: Pose) -> tuple[tuple[str, ...], ...]:
@@ -35,7 +35,7 @@ def ways(scenario: Scenario, conflicts: Sequence[Conflict], pose: Pose) -> tuple
     if scenario.pinned or (len(conflicts) == 1 and blamed == set(names)):
         return ()
     eased, said = _eased(scenario, names, pose)
-    more = [(*said, change) for change in repairs.more_nodes(eased, names, pose)[:BOUGHT]]
+    more = [(*said, change) for change in repairs.more_nodes(eased, names, pose, one=True)]
     fewer = _less(eased, names, blamed, pose)
     return (*more, *(() if fewer is None else ((*said, *fewer),)))
 
@@ -61,13 +61,14 @@ def _less(scenario: Scenario, names: Sequence[str], blamed: set[str], pose: Pose
     problem = pose(scenario, tuple(names))
     built = programs.build(replace(problem, recipes=tuple(r for r in problem.recipes if r.holds)))
     shares = dict.fromkeys(names, 1.0) | dict.fromkeys(blamed, 0.0)
-    if not _possible(built, shares):
+    relaxed = solve.Relaxation(built, np.zeros(len(built.lower)))
+    if not _possible(built, relaxed, shares):
         return None
     owed = {w.name: w for w in scenario.workloads}
     for priority in sorted({owed[n].priority for n in blamed}):
         same = [n for n in names if n in blamed and owed[n].priority == priority]
-        shares |= dict.fromkeys(same, _most(built, shares, same))
-    for _ in range(8):
+        shares |= dict.fromkeys(same, _most(built, relaxed, shares, same))
+    for _ in range(TRIES):
         kept: dict[str, Workload] = {}
         said = []
         for n in names:
@@ -85,25 +86,25 @@ def _less(scenario: Scenario, names: Sequence[str], blamed: set[str], pose: Pose
             tried = repairs.put(tried, owed[n], w)
         if repairs.holds(tried):
             return said
-        shares = {n: s if s == 1.0 else s * 0.95 for n, s in shares.items()}
+        shares = {n: s if s == 1.0 else s * STEP for n, s in shares.items()}
     return None
 
 
-def _most(built: Program, shares: Mapping[str, float], same: Sequence[str]) -> float:
+def _most(built: Program, relaxed: solve.Relaxation, shares: Mapping[str, float], same: Sequence[str]) -> float:
     """The largest share of these promises that the relaxation can keep, alike, beside `shares` of the others."""
-    if _possible(built, {**shares, **dict.fromkeys(same, 1.0)}):
+    if _possible(built, relaxed, {**shares, **dict.fromkeys(same, 1.0)}):
         return 1.0
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        found = _possible(built, {**shares, **dict.fromkeys(same, middle)})
+        found = _possible(built, relaxed, {**shares, **dict.fromkeys(same, middle)})
         low, high = (middle, high) if found else (low, middle)
     return low
 
 
-def _possible(built: Program, shares: Mapping[str, float]) -> bool:
+def _possible(built: Program, relaxed: solve.Relaxation, shares: Mapping[str, float]) -> bool:
     """Whether so much of each promise can be kept at once, in the relaxation."""
     upper = built.upper.copy()
     for name, share in shares.items():
         upper[built.missing[name]] *= 1.0 - share
-    return solve.relax(built, np.zeros(len(upper)), (built.lower, upper)).value is not None
+    return relaxed.under((built.lower, upper)).value is not None

@@ -279,20 +279,22 @@ def chart(of: Worth) -> Any:
     alt = charts.altair_module()
     names = [f"{h.pool} ({h.chip})" for h in of.holdings]
     values = [
-        {"pool": f"{h.pool} ({h.chip})", "share": chips / h.chips, "reached": y}
+        {"pool": f"{h.pool} ({h.chip})", "share": chips / h.chips, "reached": y, "low": span[0], "high": span[1]}
         for h in of.holdings
-        for chips, y in h.curve
+        for (chips, y), span in zip(h.curve, h.interval["curve"], strict=True)
         if y is not None and h.chips and np.isfinite(y)
     ]
-    lines = (
-        alt.Chart(alt.Data(values=values))
-        .mark_line(point=True, strokeWidth=2)
-        .encode(
-            x=alt.X("share:Q", title="chips of the pool, beside what is owned", axis=alt.Axis(format="%")),
-            y=alt.Y("reached:Q", title=of.unit, scale=alt.Scale(zero=False)),
-            color=alt.Color("pool:N", title=None, scale=alt.Scale(domain=names, range=list(charts.COLOURS))),
-            tooltip=["pool:N", alt.Tooltip("share:Q", format=".0%"), alt.Tooltip("reached:Q", format=".5g")],
-        )
-        .properties(width=520, height=300)
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("share:Q", title="chips of the pool, beside what is owned", axis=alt.Axis(format="%")),
+        color=alt.Color("pool:N", title=None, scale=alt.Scale(domain=names, range=list(charts.COLOURS))),
+    )
+    lines = base.mark_line(point=True, strokeWidth=2).encode(
+        y=alt.Y("reached:Q", title=of.unit, scale=alt.Scale(zero=False)),
+        tooltip=["pool:N", alt.Tooltip("share:Q", format=".0%"),
+                 *(alt.Tooltip(f"{name}:Q", format=".5g") for name in ("reached", "low", "high"))],
     )  # fmt: skip
-    return charts.styled(lines, "What each pool is worth", f"{of.scenario}: where a line ends, promises break")
+    ends = base.mark_line(strokeDash=[2, 3], strokeWidth=1, opacity=0.7)
+    dotted = [ends.encode(y=f"{end}:Q") for end in ("low", "high")]
+    drawn = alt.layer(*dotted, lines).properties(width=520, height=300)
+    said = f"{of.scenario}: dotted: ends of 80% intervals; where a line ends, promises break"
+    return charts.styled(drawn, "What each pool is worth", said)

@@ -136,9 +136,10 @@ def beside_the_plan(of: Runway) -> str:
     now = of.today
     if now.difference is None or now.tokens_per_s is None or now.plan_tokens_per_s is None:
         return ""
+    divided = " (it may divide prompts and answers over replicas, which this does not)" if now.difference < 0 else ""
     return (
         f"At the plan's speeds, the slow end, the first month trains {units.show_count(now.tokens_per_s)} tokens/s; "
-        f"`eke plan` trains {units.show_count(now.plan_tokens_per_s)} in whole gangs and replicas: this is "
+        f"`eke plan` trains {units.show_count(now.plan_tokens_per_s)} in whole gangs and replicas{divided}: this is "
         f"{now.difference:+.1%} beside it. Dates stand on the middle of speeds, and so are earlier than the plan's."
     )
 
