@@ -34,6 +34,7 @@ def predict(runs: Sequence[Run], tune: Tune | None = None) -> tuple[FloatArray, 
             run.prefill is None,
             run.settings.tokens,
             run.settings.graphs,
+            run.settings.sends,
         ].append(at)
     for members in groups.values():
         some = [runs[at] for at in members]
@@ -59,6 +60,7 @@ def _started(profile: Profile, settings: Settings) -> Profile:
         profile,
         batched_tokens=settings.tokens or profile.batched_tokens,
         launch_s=0.0 if settings.graphs else profile.launch_s,
+        gathers=0.0 if settings.sends else profile.gathers,
     )
 
 
@@ -93,6 +95,8 @@ def _apart(cost: CostModel, runs: Sequence[Run]) -> Steady:
         decoders=[max(run.decode.count, 1) for run in runs],
         places=[run.places for run in runs],
         reads=[run.reads for run in runs],
+        slots=[run.slots for run in runs],
+        differ=[run.differ for run in runs],
         speculative=[run.speculative for run in runs],
     )
 

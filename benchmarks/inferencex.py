@@ -51,6 +51,11 @@ class Setup:
         told = [n for n in (self.read_tokens / prompt, float(self.read_batch)) if n]
         return max(min(told), 1.0) if told else 0.0
 
+    @property
+    def slots(self) -> float:
+        """Prompts a data rank holds at once (SGLang's `max-running-requests`), read or not yet handed over."""
+        return float(self.read_batch or math.inf)
+
     def chips(self) -> tuple[int, int]:
         """Of one engine that reads, and one that decodes."""
         return self.read[0] * self.read[2], self.decode[0] * self.decode[2]

@@ -4,7 +4,8 @@ Columns are those of `serving_silicon.csv`. Three things need reading, not only 
 - Where a run names both tensor and expert ranks of its experts, some sources multiplied them into `tp_size` (8 chips
   with 8 expert ranks stand there as 64): chips are the larger of the two numbers, never their product.
 - `batch_size` is per data rank of attention; the number of clients is in the source column.
-- NVFP4 and MXFP4 mixtures keep attention and shared experts in 16 bits, and the cache in 8, as their configs say.
+- NVFP4 and MXFP4 mixtures keep attention and shared experts in 16 bits, and the cache in 8, as their configs say;
+  DeepSeek's only attention, less its last product (nvidia/DeepSeek-R1-0528-FP4-V2, which InferenceX serves).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import inferencex
+import settings
 from eke.errors import EkeError
 from eke.fleet import catalogue as chips
 from eke.fleet.chip import Chip
@@ -24,7 +26,7 @@ from eke.models import catalogue as models
 from eke.models.architecture import Architecture
 from eke.models.variant import Variant
 from inferencex import Setup
-from settings import Case, Settings, settings
+from settings import Case, Settings
 
 Layout = tuple[int, int, int]  # tp, ep, dp of one worker
 
@@ -76,6 +78,7 @@ class Run:
     settings: Settings
     places: float  # requests an engine decodes at once
     reads: float  # prompts a data rank reads at once; 0: not said
+    slots: float  # prompts it holds until they are handed over
 
     @property
     def lengths(self) -> tuple[float, float]:
@@ -123,7 +126,7 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
     apart = row["mode"] == "disagg"
     decode = _worker(row, "decode_" if apart else "")
     prefill = _worker(row, "prefill_") if apart else None
-    clients, places, reads = _clients(row, decode, apart), math.inf, 0.0
+    clients, places, reads, slots = _clients(row, decode, apart), math.inf, 0.0, math.inf
     stated = bool(_number(row, "decode_num_workers"))
     if setup and apart and not stated:
         prefill, decode = Worker(setup.read, setup.readers), Worker(setup.decode, setup.decoders)
@@ -134,7 +137,7 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
         decode = _assumed(decode, clients)
     if setup and apart and setup.decoders == decode.count:
         places = setup.batch * decode.layout[2] or math.inf
-        reads = setup.reads(int(row["isl"]))
+        reads, slots = setup.reads(int(row["isl"])), setup.slots
     form, equal = variant(row, model, chip), bool(_EQUAL.match(row["id"]))
     prompt, output = int(row["isl"]), int(row["osl"])
     speculative = setup.drafts if setup and apart else _speculates(row, model)
@@ -163,7 +166,8 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
         differ=0.0 if equal else 0.2,
         places=places,
         reads=reads,
-        settings=Settings() if apart or equal else settings(case),
+        slots=slots,
+        settings=settings.apart(case) if apart else Settings() if equal else settings.settings(case),
         speculative=speculative,
     )
 
@@ -295,7 +299,8 @@ def variant(row: Mapping[str, str], model: Architecture, chip: Chip) -> Variant:
     if "fp4" in stated or (model.name.startswith("gpt-oss") and model.native_precision == "fp4"):
         wide = 16.0 if model.has_experts else None
         bits = 4.25 if model.name.startswith("gpt-oss") else 4.5  # MXFP4: a scale for 32 values; NVFP4: for 16
-        return Variant("fp4", bits, "fp4" if chip.flops.get("fp4") else "bf16", 8.0, None, wide)
+        narrow = model.name.startswith("DeepSeek")
+        return Variant("fp4", bits, "fp4" if chip.flops.get("fp4") else "bf16", 8.0, None, wide, narrow)
     if "int4" in stated or "w4a16" in stated:  # weights alone, in groups of 128 or 32 with 16-bit scales
         return Variant("int4", 4.25, "bf16", 16.0, None, 16.0 if model.has_experts else None)
     if "fp8" in stated:

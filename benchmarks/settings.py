@@ -28,11 +28,13 @@ class Settings:
         held: iterations a request waits before the engine looks at it.
         tokens: tokens an iteration reads at most; 0: the engine's own default.
         graphs: prompts are read within CUDA graphs.
+        sends: tokens are sent to their experts by DeepEP, however few ranks hold them.
     """
 
     held: float = 0.0
     tokens: float = 0.0
     graphs: bool = False
+    sends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class Case:
 def settings(run: Case) -> Settings:
     """What the script of that day set for this run."""
     return {"sglang": _sglang, "trtllm": _trtllm, "vllm": _vllm}.get(run.engine, lambda _: Settings())(run)
+
+
+def apart(run: Case) -> Settings:
+    """The same where pools are apart: of SGLang's recipes, those of GB200 in fp8 ask for DeepEP (`moe-a2a-backend`)."""
+    return Settings(sends=run.engine == "sglang" and run.chip == "GB200" and run.variant == "fp8")
 
 
 def _sglang(run: Case) -> Settings:

@@ -43,6 +43,7 @@ class Tokens:
     Attributes:
         fresh: prompt tokens, read after `past` cached ones. rows: tokens that need logits.
         parts: equal sequences the fresh tokens consist of, each attending only to itself.
+        filled: tokens of the mean data rank over those of this one, the fullest: experts see the mean.
         sequences: sequences that decode one token each, at `context` tokens.
         all: tokens that go through every matrix product.
     """
@@ -53,6 +54,7 @@ class Tokens:
     sequences: FloatArray
     context: FloatArray
     parts: FloatArray
+    filled: Term = 1.0
 
     all: FloatArray = field(init=False)
 
@@ -73,8 +75,10 @@ class Pass:
     rate16: float  # FLOP/s at 16-bit peak, before efficiency
     weight_bytes: float
     head_bytes: float
-    wide_rate: float  # of attention's and shared experts' products
+    wide_rate: float  # of attention's products
     wide_bytes: float
+    out_rate: float  # of attention's last and shared experts'
+    out_bytes: float
     experts: float  # share of `rate` that grouped products reach
     experts_memory: float  # and of its streaming
     routing_s: float  # what a layer of experts costs beyond them
@@ -94,10 +98,12 @@ def prepare(
     tables = (p.experts, p.experts_memory, p.experts_s)
     experts = [table.get(held, table.get("bf16", max(table.values()))) for table in tables]
     head_bits = max(p.head_bits or 0.0, variant.weight_bits)
+    wide = on.rate(wanted if variant.wide_bits is None else "bf16"), (variant.wide_bits or variant.weight_bits) / 8
+    out = (on.rate(wanted), variant.weight_bits / 8) if variant.narrow_out else wide
     return Pass(
         on, model, variant, layouts, to, on.rate(wanted), on.chip.flops[sixteen],
         variant.weight_bits / 8, head_bits / 8,
-        on.rate(wanted if variant.wide_bits is None else "bf16"), (variant.wide_bits or variant.weight_bits) / 8,
+        *wide, *out,
         experts[0], experts[1], p.routing * experts[2], p.launch_s * model.issued(p.engine), sequence_parallel,
     )  # fmt: skip
 
@@ -121,12 +127,12 @@ def _attention(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> N
     launch = on.profile.kernel_s * count
     n_in = input_values(a, h, to) / h
     compute, memory = gemm(on, of.wide_rate, t.all, n_in, h, of.wide_bytes, count=count)
-    quantise = QUANTISE * (of.wide_bytes < ACTIVATION_BYTES)
+    quantise, last = (QUANTISE * (held < ACTIVATION_BYTES) for held in (of.wide_bytes, of.out_bytes))
     launches = LAUNCHES["attention in"] + MORE.get(a.kind, 0.0) + quantise
     bill.add("attention in", compute, memory, overhead=launch * launches)
     k_out = output_values(a, h) / h / to.tp
-    compute, memory = gemm(on, of.wide_rate, t.all, h, k_out, of.wide_bytes, count=count)
-    bill.add("attention out", compute, memory, overhead=launch * (LAUNCHES["attention out"] + quantise))
+    compute, memory = gemm(on, of.out_rate, t.all, h, k_out, of.out_bytes, count=count)
+    bill.add("attention out", compute, memory, overhead=launch * (LAUNCHES["attention out"] + last))
     price = _linear if a.kind == "linear" else _softmax
     price(bill, of, t, a, count)
 
@@ -225,7 +231,7 @@ def _channels(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> 
 
 def _dense(bill: Priced, of: Pass, t: Tokens, width: int, matrices: int, count: int, *, wide: bool) -> None:
     h, local = of.model.hidden, width / of.to.tp
-    rate, held = (of.wide_rate, of.wide_bytes) if wide else (of.rate, of.weight_bytes)
+    rate, held = (of.out_rate, of.out_bytes) if wide else (of.rate, of.weight_bytes)
     up_c, up_m = gemm(of.on, rate, t.all, (matrices - 1) * local, h, held, count=count)
     down_c, down_m = gemm(of.on, rate, t.all, h, local, held, count=count)
     launch = of.on.profile.kernel_s * (LAUNCHES["mlp"] + 2.0 * QUANTISE * (held < ACTIVATION_BYTES))
@@ -242,7 +248,7 @@ def touched(tokens: FloatArray, experts: Term, chosen: int) -> FloatArray:
 def _experts(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> None:
     """Routed experts of the busiest rank: as many products as experts touched, each over its share of the tokens."""
     on, to, width = of.on, of.to, f.latent or of.model.hidden
-    tokens = t.all * to.expert_dp
+    tokens = t.all * t.filled * to.expert_dp
     busy = 1.0 + (on.profile.imbalance - 1.0) * (1.0 - 1.0 / to.ep)
     choosing = tokens * on.profile.variety
     distinct = np.minimum(touched(choosing, f.experts, f.experts_per_token) * busy, f.experts) / to.ep
@@ -255,17 +261,29 @@ def _experts(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> N
 
 
 def _exchange(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> FloatArray:
-    """Where data ranks meet, tokens go to their experts and come back; elsewhere tp's all-reduce does it. [n]"""
-    to = of.to
+    """Where data ranks meet, tokens go to their experts and come back; elsewhere tp's all-reduce does it. [n]
+
+    To no more ranks than a token has experts, engines do not send it but gather all tokens everywhere and scatter the
+    sums (TensorRT-LLM's select_alltoall_method_type; vLLM's default), in 16 bits, or there in 4; SGLang by all-reduces
+    of all tokens where prompts are read (DpPaddingMode.SUM_LEN).
+    """
+    to, on = of.to, of.on
     meets = (to.expert_dp > 1).astype(np.float64)
     ranks = touched(np.ones_like(to.ep) * f.experts_per_token, to.ep, 1)  # distinct ones a token goes to
-    own = t.all * to.expert_dp / to.ep * of.model.hidden  # values of the tokens of one rank
-    group = Group(of.on, (to.ep * to.expert_tp).astype(np.int64))
+    own = t.all * t.filled * to.expert_dp / to.ep * of.model.hidden  # values of the tokens of one rank
+    group = Group(on, (to.ep * to.expert_tp).astype(np.int64))
     # To another domain a token goes once, and on from there over the fast link (DeepEP's README).
     domains = touched(np.ones_like(to.ep) * f.experts_per_token, group.domains, 1) * (1.0 - 1.0 / group.domains)
     held = np.minimum(of.weight_bytes, ACTIVATION_BYTES)  # there in the products' precision
     there, latency = group.all_to_all(own * ranks * held, own * domains * held)
     back, _ = group.all_to_all(own * ranks * ACTIVATION_BYTES, own * domains * ACTIVATION_BYTES)
+    few = (group.ranks <= f.experts_per_token) & (np.asarray(on.profile.gathers) > 0)
+    if few.any():
+        a_byte, _ = group.reduce_scatter(own * group.ranks)
+        summed = (np.asarray(on.profile.gathers) > 1) & (t.fresh > 0)
+        narrow = np.where((of.weight_bytes < 1.0) & ~summed, held, ACTIVATION_BYTES)
+        there = np.where(few, a_byte * narrow * (1.0 + summed), there)
+        back = np.where(few, a_byte * ACTIVATION_BYTES * (1.0 + summed), back)
     every = count * meets
     bill.add("expert all-to-all", link=every * (there + back), overhead=2.0 * every * latency)
     return meets
@@ -288,7 +306,7 @@ def _elementwise(bill: Priced, of: Pass, t: Tokens) -> None:
     )
     copies = sum(count * f.experts_per_token * (f.latent or architecture.hidden) for count, f in of.model.feed_forward)
     shared = of.to.tp if of.sequence_parallel else 1.0
-    stream_values = p.elementwise * architecture.layers * architecture.hidden + COPY_PASSES * copies
+    stream_values = p.elementwise * architecture.layers * architecture.hidden + COPY_PASSES * copies * t.filled
     values = stream_values / shared + 3.0 * active / of.to.tp
     launches = p.kernel_s * LAUNCHES["elementwise"] * architecture.layers
     bill.add("elementwise", memory=stream(of.on, t.all * values * ACTIVATION_BYTES), overhead=launches)

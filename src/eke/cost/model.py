@@ -83,13 +83,15 @@ class CostModel:
         """Most sequences of `context` tokens a replica holds; 0 where the weights do not fit."""
         return _memory.max_sequences(self.over(layouts), self._rows(layouts, context))
 
-    def prefill(self, layouts: Layouts, tokens: ArrayLike, past: ArrayLike = 0, prompts: ArrayLike = 1) -> Times:
+    def prefill(
+        self, layouts: Layouts, tokens: ArrayLike, past: ArrayLike = 0, prompts: ArrayLike = 1, filled: ArrayLike = 1
+    ) -> Times:  # fmt: skip
         """Time of `prompts` equal prompts, read together, of `tokens` new tokens each after `past` cached ones.
 
         Every data rank reads such prompts and every pipeline stage is busy: a replica finishes pp*dp*prompts in this
-        time.
+        time; or `filled` times as many, where `prompts` are those of the fullest data rank, for which the rest wait.
         """
-        rows = (self._rows(layouts, x) for x in (tokens, past, prompts))
+        rows = (self._rows(layouts, x) for x in (tokens, past, prompts, filled))
         return serving.prefill(self.over(layouts), *rows)
 
     def decode(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> Times:

@@ -75,6 +75,10 @@ class Profile:
         mixing: share of prompt work that runs beside decodes in one iteration; the rest stops them and lets a line
             form.
         lockstep: share of the other data ranks' prompts that a data rank waits for.
+        gathers: how data ranks reach few ranks of experts: 0, tokens are sent; 1, all are gathered and sums scattered;
+            2, all-reduced where prompts are read.
+        scattered: whether which data rank of an engine that only reads gets a prompt is chance; 0 or 1.
+        ahead: iterations that an engine that only reads has put together before the one under way is done.
         imbalance: load of the busiest expert rank over the mean, at many ranks.
         overlap: share of gradient traffic that can hide behind the backward pass.
         overlap_tp: share of tensor collectives hidden in training.
@@ -134,6 +138,9 @@ class Profile:
     speculation: float
     mixing: float
     lockstep: float
+    gathers: float
+    scattered: float
+    ahead: float
     usable: float
     reserve_bytes: float
     batched_tokens: float

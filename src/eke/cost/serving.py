@@ -34,10 +34,14 @@ def _per_rank(count: FloatArray, of: Pass, least: float) -> FloatArray:
     return local
 
 
-def prefill(of: Pass, tokens: FloatArray, past: FloatArray, prompts: FloatArray) -> Times:
-    """`prompts` [n] of `tokens` [n] new tokens each after `past` [n] cached ones, on each data rank at once."""
+def prefill(of: Pass, tokens: FloatArray, past: FloatArray, prompts: FloatArray, filled: FloatArray) -> Times:
+    """`prompts` [n] of `tokens` [n] new tokens each after `past` [n] cached ones, on the fullest data rank; `filled`
+    [n] of them on the mean one.
+    """
     zero = np.zeros_like(tokens)
-    return _priced(of, Tokens(tokens * prompts, past, rows=prompts, sequences=zero, context=zero, parts=prompts))
+    return _priced(
+        of, Tokens(tokens * prompts, past, prompts, sequences=zero, context=zero, parts=prompts, filled=filled)
+    )
 
 
 def mixed(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> Times:

@@ -32,6 +32,7 @@ class Variant:
         quality: share of the bf16 model's score that is left; None: nobody published it.
         wide_bits: bits of attention's and shared experts' weights, where those stay in 16 bits (NVFP4 and MXFP4
             mixtures); None: like the rest.
+        narrow_out: whether attention's last product and shared experts are like the rest all the same.
         vector_rate: speed of llama.cpp's vector products with weights of these types, over those of `embedded`.
     """
 
@@ -41,6 +42,7 @@ class Variant:
     kv_bits: float
     quality: Figure | None
     wide_bits: float | None = None
+    narrow_out: bool = False
     vector_rate: float = 1.0
 
 
