@@ -39,8 +39,8 @@ BLANK = (  # whose experts are fitted as they are, not carried over by a chip's 
 )
 FAMILIES = ("vllm", "sglang", "trtllm")
 # 80% of runs whose model was left out lie within 1.2816 of these: of time per output token, and of the first.
-SPREAD = {"vllm": 0.141, "sglang": 0.207, "trtllm": 0.196}
-FIRST_SPREAD = {"vllm": 0.215, "sglang": 0.635, "trtllm": 0.477}
+SPREAD = {"vllm": 0.135, "sglang": 0.207, "trtllm": 0.188}
+FIRST_SPREAD = {"vllm": 0.211, "sglang": 0.54, "trtllm": 0.435}
 ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as measured
 
 # What is fitted: for all accelerators, for an engine family, and as factors of a generation of chips. A generation's
@@ -62,6 +62,19 @@ WIDE = dict.fromkeys(
     ("handover_s", "lockstep", "request_s", "launch_s", "arrival_s", "bunching", "settling", "serial"), 12.0,
 ) | {"kernel_s": 4.0, "step_s": 4.0}  # fmt: skip
 TTFT_WEIGHT, APART = 0.8, 0.3  # where pools are apart, rows say least of what first tokens wait for
+# What engines do where pools are apart, each taken away in turn by --ablate.
+FACTS: Mapping[str, Mapping[str, Any]] = {
+    "all told": {},
+    "tokens sent to few experts' ranks": {"profile": {"gathers": 0.0}},
+    "gathered in no time": {"profile": {"latency_gather_s": 5e-6}},
+    "a prompt for each rank in turn": {"profile": {"scattered": 0.0}},
+    "no iteration ahead": {"profile": {"ahead": 0.0}},
+    "slots for all": {"run": lambda run: replace(run, slots=np.inf)},
+    "places for all": {"run": lambda run: replace(run, places=np.inf)},
+    "last product of attention in 16 bits": {
+        "run": lambda run: replace(run, variant=replace(run.variant, narrow_out=False))
+    },
+}
 STEP = 0.02
 FEW = 0.01  # change of ln(value) at which a fit ends
 
@@ -369,6 +382,13 @@ def ablate(runs: Sequence[Run], values: Mapping[Coefficient, float]) -> None:
     for name in dict.fromkeys(c.name for c in values):
         back = {c: 0.0 if c.name == name else v for c, v in values.items()}
         print(f"{name:18} {_errors(residuals(runs, back), everything, n)}", flush=True)
+    parted = [run for run in runs if run.apart]
+    for what, without in FACTS.items():
+        tuned, of = tuner(values), [without.get("run", lambda run: run)(run) for run in parted]
+        ttft, tpot = predict(of, lambda found, f=tuned, w=without: replace(f(found), **w.get("profile", {})))
+        measured = [run.tpot_s for run in parted], [run.ttft_s for run in parted]
+        away = np.log(np.concatenate([tpot / measured[0], ttft / measured[1]]))
+        print(f"apart, {what:32} {_errors(away, np.arange(len(parted)), len(parted))}", flush=True)
 
 
 def usable(runs: Sequence[Run]) -> list[Run]:

@@ -98,7 +98,9 @@ def test_rows_that_cannot_be_read_are_counted(rows: ModuleType, tmp_path: Path) 
 
 
 def test_published_runs_are_met(rows: ModuleType, monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
-    """Median errors on published runs: a token's time 7.5% (dense) and 10% (mixtures), the first token's 18%."""
+    """Median errors on published runs: a token's time 7.5% (dense) and 10% (mixtures), the first token's 18%; apart, 14%
+    and 30%.
+    """
     monkeypatch.delitem(sys.modules, "fidelity_serving", raising=False)
     import fidelity_serving
 
@@ -108,7 +110,7 @@ def test_published_runs_are_met(rows: ModuleType, monkeypatch: pytest.MonkeyPatc
         assert found[kind]["ttft_median_error"] < 0.18
         assert found[kind]["unpredicted"] == 0
     assert found["disaggregated"]["tpot_median_error"] < 0.14
-    assert found["disaggregated"]["ttft_median_error"] < 0.4
+    assert found["disaggregated"]["ttft_median_error"] < 0.3
 
 
 def test_scripts_say_how_engines_were_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,6 +284,7 @@ def _exchange(bill: Priced, of: Pass, t: Tokens, f: FeedForward, count: int) -> 
         narrow = np.where((of.weight_bytes < 1.0) & ~summed, held, ACTIVATION_BYTES)
         there = np.where(few, a_byte * narrow * (1.0 + summed), there)
         back = np.where(few, a_byte * ACTIVATION_BYTES * (1.0 + summed), back)
+        latency = np.where(few, on.profile.latency_gather_s * np.sqrt(group.ranks / 8.0), latency)
     every = count * meets
     bill.add("expert all-to-all", link=every * (there + back), overhead=2.0 * every * latency)
     return meets

@@ -57,6 +57,7 @@ class Profile:
         link_up, link_out: share of link speed reached; link_pair: by two chips of a domain, if more get less of it.
         latency_up_s, latency_out_s: per collective.
         latency_hop_s: more for each doubling of the group.
+        latency_gather_s: per all-gather or reduce-scatter of eight ranks by the vendor's library; goes with their root.
         experts: share of a dense product's rate that grouped products of experts reach, by precision;
             `experts_memory` of its streaming.
         variety: tokens of a batch that choose experts as independent draws would, over all of them.
@@ -117,6 +118,7 @@ class Profile:
     latency_up_s: float
     latency_out_s: float
     latency_hop_s: float
+    latency_gather_s: float
     imbalance: float
     overlap: float
     overlap_tp: float
