@@ -98,9 +98,7 @@ def test_rows_that_cannot_be_read_are_counted(rows: ModuleType, tmp_path: Path) 
 
 
 def test_published_runs_are_met(rows: ModuleType, monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
-    """Median errors on published runs: a token's time 7.5% (dense) and 10% (mixtures), the first token's 18%; apart, 14%
-    and 30%.
-    """
+    """Median errors on published runs: a token 7.5% (dense), 10% (mixtures), 14% (apart); the first 18%, apart 30%."""
     monkeypatch.delitem(sys.modules, "fidelity_serving", raising=False)
     import fidelity_serving
 
