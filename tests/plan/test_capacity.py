@@ -49,6 +49,23 @@ def test_a_tighter_promise_never_gives_more(looser: Slo, tighter: Slo) -> None:
     assert (b.rate * b.holds).sum() < (a.rate * a.holds).sum()
 
 
+@pytest.mark.parametrize("slo", [Slo(1.0, 0.05), Slo(0.3, 0.03, 95), Slo(10.0, 0.5), None])
+@pytest.mark.parametrize(("chip", "model"), [("H20-96", "Qwen3-8B"), ("H800-SXM", "Hunyuan-A13B-Instruct")])
+def test_halving_finds_what_trying_all_finds(chip: str, model: str, slo: Slo | None) -> None:
+    """The working points that hold are those found where every number in flight is tried, to the last digit."""
+    architecture = models.architecture(model)
+    ((site, _),) = sites([Pool("p", chips.chip(chip), 4, scale_out=50e9)])
+    cost = site.cost(architecture, variants(architecture)["bf16"], training=False)
+    table, of = layouts.serving(architecture, site), capacity.load(PROMPT, OUTPUT, 0.0, slo)
+    halved, tried = (
+        capacity.capacities([capacity.Asked(cost, table, [of])], late=late)[0][0] for late in (False, True)
+    )
+    assert halved.holds.any()
+    assert (halved.holds == tried.holds).all()
+    for column in capacity.Capacity.__slots__:
+        assert (getattr(halved, column)[tried.holds] == getattr(tried, column)[tried.holds]).all()
+
+
 def test_cached_prefixes_raise_the_rate() -> None:
     """Prompt tokens found in a cache are not read again."""
     assert best(Slo(1.0, 0.05), hit=0.5).rate.max() > 1.1 * best(Slo(1.0, 0.05)).rate.max()

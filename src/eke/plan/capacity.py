@@ -68,7 +68,11 @@ IN_FLIGHT: FloatArray = np.geomspace(0.25, 1024.0, 7)
 """Mean requests in flight that are tried first; then, for each chunk length, the best times each of the first `FINER`
 factors; then, for each layout, the best of all times each of the second."""
 FINER = ((4.0 ** (np.arange(1, 6) / 6), True), (4.0 ** (np.arange(1, 5) / 30), False))
-BLOCK = 1024
+MORE = 4 * IN_FLIGHT[-1]
+"""More than are ever tried."""
+FLAT = 0.02
+"""Where more in flight raises the rate by less than this share, the highest rate may be one of fewer."""
+BLOCK = 2048
 """Rows worked out together: their arrays then stay in the processor's cache."""
 BUSY = 0.95
 """Most of its time a replica may spend reading prompts, promises aside."""
@@ -254,41 +258,50 @@ def _searched(of: Rows, chunks: tuple[float, ...], *, strict: bool) -> Capacity:
     """The best points of all rows; with `strict` only such as hold."""
     n, k, lengths = len(of.read), len(IN_FLIGHT), np.array(chunks)
     held = _held(of, np.arange(n), np.broadcast_to(IN_FLIGHT, (n, k)), strict=strict)
-    points = _first(of, held, lengths, strict=strict)
+    points = _tried(of, held, np.broadcast_to(lengths, (len(held.row), len(lengths))), 0.0, strict=strict)
     for factors, of_each_chunk in FINER:
         group = points.row * len(chunks) + np.searchsorted(lengths, points.chunk) if of_each_chunk else points.row
         found = _best(points, group)
+        row, b = points.row[found], points.b[found]
         # Chunk lengths whose best points hold equally many share what depends on these alone.
-        pair = np.stack([points.row[found], points.b[found]])
-        (row, b), which = np.unique(pair, axis=1, return_inverse=True)
-        held = _held(of, row.astype(np.int64), b[:, None] * factors, strict=strict)
-        place = np.full(len(row), -1)
+        _, first, which = np.unique(row * MORE + b, return_index=True, return_inverse=True)
+        held = _held(of, row[first], b[first, None] * factors, strict=strict)
+        place = np.full(len(first), -1)
         place[held.which] = np.arange(len(held.which))
-        at = place[which.ravel()]
-        chunk = points.chunk[found[at >= 0]][:, None]
+        at = place[which]
         finer = held.pick(at[at >= 0], np.arange(len(factors))[None, :])
-        points = _joined(points, _points(of, finer, np.broadcast_to(chunk, finer.b.shape), strict=strict))
+        found = found[at >= 0, None]
+        points = _joined(points, _tried(of, finer, points.chunk[found], points.rate[found], strict=strict))
     return _pick(of, points)
 
 
-def _first(of: Rows, held: _Held, chunks: FloatArray, *, strict: bool) -> _Points:
-    """Points of every chunk length: all numbers in flight, or with `strict` the most, and fewer where these fail."""
-    m, k = held.b.shape
-    top = k - 1 - np.argmax(held.may[:, ::-1], axis=1)
-    steps = np.arange(k) - k + 1 if not strict else np.array([-1, 0])
+def _tried(of: Rows, held: _Held, chunk: FloatArray, known: FloatArray | float, *, strict: bool) -> _Points:
+    """Points of every chunk length of a row [m, c] with every number in flight; with `strict` of the most that hold.
 
-    def points(rows: IntArray, level: IntArray) -> _Points:
-        level, chunk = np.repeat(level, len(chunks), axis=1), np.tile(chunks, level.shape[1])
-        return _points(of, held.pick(rows, level), np.broadcast_to(chunk, level.shape), strict=strict)
-
-    found = points(np.arange(m), top[:, None] + steps)
+    These are found by halving: a promise broken stays broken with more in flight, and the rate rises, here from `known`
+    [m, c]. Where it hardly rises all are tried.
+    """
+    m, k, c = *held.b.shape, chunk.shape[1]
+    every = np.repeat(np.arange(k), c)[None, :]
     if not strict:
-        return found
-    kept = np.bincount(
-        np.unique(found.row * len(chunks) + np.searchsorted(chunks, found.chunk)) // len(chunks), minlength=len(of.read)
-    )
-    rest = np.flatnonzero((kept[held.row] < len(chunks)) & (top >= 2))
-    return _joined(found, points(rest, top[rest, None] - np.arange(2, k)))
+        return _points(of, held.pick(np.arange(m), every), np.tile(chunk, k), strict=False)[0]
+    least, over = np.full((m, c), -1), np.repeat(k - np.argmax(held.may[:, ::-1], axis=1)[:, None], c, axis=1)
+    best, flat = np.broadcast_to(known, (m, c)).copy(), np.zeros((m, c), dtype=bool)
+    tried: list[_Points] = []
+    while (rows := np.flatnonzero((over - least > 1).any(axis=1))).size or not tried:
+        level = np.where(over - least > 1, (over + least) // 2, -1)[rows]
+        points, rate = _points(of, held.pick(rows, level), chunk[rows], strict=True)
+        tried.append(points)
+        holds = rate > 0
+        flat[rows] |= holds & (rate < (1 + FLAT) * best[rows])
+        least[rows] = np.where(holds, level, least[rows])
+        over[rows] = np.where(holds | (level < 0), over[rows], level)
+        best[rows] = np.where(holds, rate, best[rows])
+    row, column = np.nonzero(flat)
+    if row.size:
+        length = np.broadcast_to(chunk[row, column, None], (len(row), k))
+        tried.append(_points(of, held.pick(row, every[:, ::c]), length, strict=True)[0])
+    return _joined(*tried)
 
 
 def rows(asked: Sequence[Asked]) -> Rows:
@@ -364,10 +377,12 @@ def _held(of: Rows, row: IntArray, b: FloatArray, *, strict: bool) -> _Held:
     return _Held(row, which, b, none, full - none, may).pick(some, np.arange(k)[None, :])
 
 
-def _points(of: Rows, held: _Held, chunk: FloatArray, *, strict: bool) -> _Points:
+def _points(
+    of: Rows, held: _Held, chunk: FloatArray, *, strict: bool
+) -> tuple[_Points, FloatArray]:  # fmt: skip
     """What happens where prompts are read `chunk` [m, k] tokens an iteration, and less than that in the mean.
 
-    With `strict` only those points that hold.
+    With `strict` only those points that hold. Also the rates of those that hold, of others 0. [m, k]
     """
     at = of.take(held.row)
     b, none, fuller = held.b, held.none, held.fuller
@@ -414,10 +429,11 @@ def _points(of: Rows, held: _Held, chunk: FloatArray, *, strict: bool) -> _Point
     i = np.nonzero(holds if strict else keep)
     at, pace = of.take(held.row[i[0]]), pace.at(i)
     tpot = t[i] if strict else _tpot(at, pace, (fuller + whole)[i])
+    rate = np.where(z > 0, CALM, 1.0) * rate
     return _Points(
-        held.row[i[0]], b[i], chunk[i], np.where(at.z > 0, CALM, 1.0) * rate[i], pace, (fuller + whole)[i], tau[i],
+        held.row[i[0]], b[i], chunk[i], rate[i], pace, (fuller + whole)[i], tau[i],
         reads[i], busy[i], fits[i], holds[i], np.maximum(tpot / at.tpot_s, 1.0),
-    )  # fmt: skip
+    ), np.where(holds, rate, 0.0)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,12 +512,12 @@ def _best(p: _Points, group: IntArray) -> IntArray:
     return kept[worth[kept] > 0]
 
 
-def _joined(a: _Points, b: _Points) -> _Points:
-    def both(a: object, b: object, names: Iterable[str]) -> list[FloatArray]:
-        return [np.concatenate([getattr(a, f), getattr(b, f)]) for f in names]
+def _joined(*parts: _Points) -> _Points:
+    def all_of(parts: Sequence[object], names: Iterable[str]) -> list[FloatArray]:
+        return [np.concatenate([getattr(part, f) for part in parts]) for f in names]
 
-    pace = _Pace(*both(a.pace, b.pace, _Pace.__slots__))
-    return _Points(*(pace if f == "pace" else both(a, b, [f])[0] for f in _Points.__slots__))  # type: ignore[arg-type]
+    pace = _Pace(*all_of([part.pace for part in parts], _Pace.__slots__))
+    return _Points(*(pace if f == "pace" else all_of(parts, [f])[0] for f in _Points.__slots__))  # type: ignore[arg-type]
 
 
 def _pick(of: Rows, p: _Points) -> Capacity:
