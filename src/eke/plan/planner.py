@@ -67,12 +67,12 @@ def make(
         InputError: a pin that no plan of the scenario could have.
     """
     say = progress or (lambda _: None)
-    began = time.perf_counter()
     pins.check(pinned, scenario)
     scenario = replace(scenario, pinned=(*scenario.pinned, *pinned))
     if scenario.detected:
         say("measuring this machine")
     scenario = ready(scenario)
+    began = time.perf_counter()
     say("asking the cost model for recipes")
     seen = {} if seen is None else seen
     problem = pose(scenario, seen=seen)
