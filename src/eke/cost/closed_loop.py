@@ -11,7 +11,7 @@ answers of o, lengths that differ by d of their mean:
     v = Q / (Q + s d o step)             share of them that come while others are read
     w = (1 - m) Q / (Q + s (d + e) o step)   that stand in line: only where prompts stop the rest (m: mixing)
     tpot = step + (1 - w) Q / o
-    met = step + (q + (1 - q) v) S       the iteration one comes upon: q = Q/(o tpot) of time is in long ones, S
+    met = step + (q + (1 - q) v) S       the iteration of others one comes upon: q = Q/(o tpot) of time is long, by S
     ttft = request + arrival B + prefill + turn met + held tpot + k (w + (1 - w)/rounds) Q'
     ttft + (C - B)/B (ttft + o tpot)     who waits for room, if B < C
 
@@ -93,7 +93,7 @@ def steady(
     tpot = of.step + (1.0 - waits) * queue / o
     reading = np.clip(queue / (o * tpot), 0.0, 1.0)  # share of time in iterations that read, which are long
     met = of.step * gain + (reading + (1.0 - reading) * together) * of.long
-    ttft = p.request_s + p.arrival_s * flying + of.alone + p.turn * met + waited * tpot * gain
+    ttft = p.request_s + p.arrival_s * flying + of.alone + np.minimum(others, 1.0) * p.turn * met + waited * tpot * gain
     ttft = ttft + p.bunching * others * of.among * (waits + (1.0 - waits) / ROUNDS)
     ttft = ttft + (c - flying) / flying * (ttft + o * tpot)
     return Steady(ttft, tpot, flying)
