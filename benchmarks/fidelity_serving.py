@@ -14,6 +14,7 @@ from eke.cost import CostModel, Layouts, Profile
 from eke.cost.closed_loop import Steady, apart, steady
 from eke.cost.tables import FloatArray
 from eke.errors import EkeError
+from eke.fleet.chip import Chip
 from serving_rows import Run, Worker, read
 from settings import Settings
 
@@ -32,9 +33,7 @@ def predict(runs: Sequence[Run], tune: Tune | None = None) -> tuple[FloatArray, 
             run.engine,
             run.variant,
             run.prefill is None,
-            run.settings.tokens,
-            run.settings.graphs,
-            run.settings.sends,
+            replace(run.settings, held=0.0),
         ].append(at)
     for members in groups.values():
         some = [runs[at] for at in members]
@@ -48,19 +47,29 @@ def predict(runs: Sequence[Run], tune: Tune | None = None) -> tuple[FloatArray, 
 def _group(runs: Sequence[Run], tune: Tune | None) -> tuple[FloatArray, FloatArray]:
     first = runs[0]
     cost = CostModel(first.model, first.chip, first.variant, engine=first.engine)
-    started = _started(cost.profile if tune is None else tune(cost.profile), first.settings)
+    started = _started(cost.profile if tune is None else tune(cost.profile), first.chip, first.settings)
     cost = CostModel(first.model, first.chip, first.variant, engine=first.engine, profile=started)
     seen = _together(cost, runs) if first.prefill is None else _apart(cost, runs)
     return seen.ttft_s, seen.tpot_s
 
 
-def _started(profile: Profile, settings: Settings) -> Profile:
+def _started(profile: Profile, chip: Chip, settings: Settings) -> Profile:
     """The profile of an engine started with these settings."""
+    if settings.products:  # experts have kernels of their own
+        share = settings.products / chip.flops["fp8"]
+        slower = share / profile.gemm["fp8"]
+        profile = replace(
+            profile,
+            gemm={**profile.gemm, "fp8": share},
+            experts={**profile.experts, "fp8": profile.experts["fp8"] / slower},
+        )
     return replace(
         profile,
         batched_tokens=settings.tokens or profile.batched_tokens,
+        usable=settings.memory or profile.usable,
         launch_s=0.0 if settings.graphs else profile.launch_s,
         gathers=0.0 if settings.sends else profile.gathers,
+        lockstep=0.0 if settings.balanced else profile.lockstep,
     )
 
 
@@ -77,7 +86,7 @@ def _together(cost: CostModel, runs: Sequence[Run]) -> Steady:
         [run.lengths[0] for run in runs],
         [run.lengths[1] for run in runs],
         differ=[run.differ for run in runs],
-        speculative=[run.speculative for run in runs],
+        drafted=[run.drafted for run in runs],
         held=[run.settings.held for run in runs],
     )
 
@@ -97,7 +106,7 @@ def _apart(cost: CostModel, runs: Sequence[Run]) -> Steady:
         reads=[run.reads for run in runs],
         slots=[run.slots for run in runs],
         differ=[run.differ for run in runs],
-        speculative=[run.speculative for run in runs],
+        drafted=[run.drafted for run in runs],
     )
 
 

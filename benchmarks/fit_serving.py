@@ -2,6 +2,7 @@
 
 Damped least squares on ln(predicted / measured) of time per output token and time to first token, weighted so that far
 rows count by their distance, not its square, and groups (model, chip, engine, precision) by the root of their rows.
+First tokens that waited for kernels to be compiled (`settings.cold`) do not count here; in the tables they do.
 
 Each coefficient is fitted as ln(value / guess) under a prior (`prior`): engines share a value and differ from it by
 less, and what tables of kernels tell is held much closer to them than what only whole runs tell. Its widths were chosen
@@ -39,8 +40,8 @@ BLANK = (  # whose experts are fitted as they are, not carried over by a chip's 
 )
 FAMILIES = ("vllm", "sglang", "trtllm")
 # 80% of runs whose model was left out lie within 1.2816 of these: of time per output token, and of the first.
-SPREAD = {"vllm": 0.135, "sglang": 0.207, "trtllm": 0.188}
-FIRST_SPREAD = {"vllm": 0.211, "sglang": 0.54, "trtllm": 0.435}
+SPREAD = {"vllm": 0.140, "sglang": 0.213, "trtllm": 0.184}
+FIRST_SPREAD = {"vllm": 0.245, "sglang": 0.427, "trtllm": 0.387}
 ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as measured
 
 # What is fitted: for all accelerators, for an engine family, and as factors of a generation of chips. A generation's
@@ -49,17 +50,16 @@ LEADERS = {"blackwell": "B200-SXM"}
 GENERATION = ("launch_s",)
 KERNELS = ("pad_m", "attention", "attention_decode")
 ENGINE = (
-    "kernel_s", "step_s", "routing", "lockstep", "handover_s", "request_s", "launch_s", "arrival_s", "bunching",
-    "settling", "serial", "speculation",
+    "kernel_s", "step_s", "routing", "lockstep", "handover_s", "request_s", "launch_s", "arrival_s", "speculation",
 )  # fmt: skip
-AT_MOST = dict.fromkeys(("lockstep", "attention", "attention_decode"), 1.0)
+AT_MOST = dict.fromkeys(("lockstep", "attention", "attention_decode"), 1.0) | {"speculation": 0.95}
 FAMILY = {"B200-SXM": "blackwell", "GB200": "blackwell", "B300-SXM": "blackwell", "GB300": "blackwell"}
 # Standard deviations of ln(value / guess), before data.
 KERNELS_KNOWN, GENERATION_KNOWN = 0.05, 0.03
 SHARED, OWN = 0.07, 0.035  # of an engine's coefficient: what engines have in common, and each one's own
 # How many times as wide: where only whole runs tell (who waits for whom), and where they tell more than tables do.
 WIDE = dict.fromkeys(
-    ("handover_s", "lockstep", "request_s", "launch_s", "arrival_s", "bunching", "settling", "serial"), 12.0,
+    ("handover_s", "lockstep", "request_s", "launch_s", "arrival_s"), 12.0,
 ) | {"kernel_s": 4.0, "step_s": 4.0}  # fmt: skip
 TTFT_WEIGHT, APART = 0.8, 0.3  # where pools are apart, rows say least of what first tokens wait for
 # What engines do where pools are apart, each taken away in turn by --ablate.
@@ -113,6 +113,7 @@ def weights(runs: Sequence[Run], away: FloatArray) -> FloatArray:
     row = np.array([1.0 / np.sqrt(sizes[g]) for g in groups])
     row /= row.mean()
     first = TTFT_WEIGHT * np.where([run.apart for run in runs], APART, 1.0)
+    first = first * np.array([not run.settings.cold for run in runs])
     both = np.concatenate([row, row * first])
     robust = 1.0 / np.maximum(np.abs(away), 0.07) * np.where(np.abs(away) > 0.7, 0.7 / np.abs(away), 1.0)
     return np.where(np.isfinite(away), both * robust, 0.0)

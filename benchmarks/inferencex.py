@@ -25,6 +25,7 @@ Row = Mapping[str, str]
 UNLIKELY = 0.2  # a row outside a configuration's clients, or its dates
 OTHER_IMAGE = 0.4
 HALF = 1.5  # rows further on, a neighbour counts half
+RACK_NODES = 8  # more tensor ranks than one engine has on a 72-chip rack
 AGREED = 0.8  # of a day's rows, for one that could go either way to follow
 _FAMILIES = {"DeepSeek-V3": "DeepSeek-R1", "DeepSeek-R1": "DeepSeek-R1", "GLM-5": "GLM-5", "Kimi-K2.5": "Kimi-K2.5"}
 
@@ -150,7 +151,7 @@ def _by(keys: Sequence[object]) -> Mapping[object, list[int]]:
 
 def _options(row: Row, name: str, clients: int) -> dict[Setup, float]:
     """Configurations a row may belong to, and how well each fits."""
-    if row["mode"] != "disagg":
+    if row["mode"] != "disagg" and not is_rack(row):
         return {}
     key = (_family(name), row["system"].split("_")[0], row["backend"], row["precision"], row["isl"], row["osl"])
     source = row.get("silicon_data_source", "")
@@ -185,6 +186,10 @@ def _near(a: Place, b: Place) -> float:
 
 def _fits(row: Row, setup: Setup) -> bool:
     """Whether chips, and engines where stated, are those of the row; some sources state all chips in one number."""
+    reading, decoding = setup.chips()
+    total = setup.readers * reading + setup.decoders * decoding
+    if is_rack(row):
+        return _number(row, "tp_size") == total
     counts = _number(row, "prefill_num_workers"), _number(row, "decode_num_workers")
     if counts[1] and counts != (setup.readers, setup.decoders):
         return False
@@ -192,9 +197,17 @@ def _fits(row: Row, setup: Setup) -> bool:
         max(_number(row, f"{p}_tp_size"), 1) * max(_number(row, f"{p}_attention_dp_size"), 1)
         for p in ("prefill", "decode")
     )
-    reading, decoding = setup.chips()
-    total = setup.readers * reading + setup.decoders * decoding
+    if stated == (1, 1) and row["system"] == "gb200" and row["backend"] == "sglang":
+        return True  # its columns were filled from a configuration whose layouts stood in a script
     return stated == (reading, decoding) or (stated[0] == stated[1] == total and not counts[1])
+
+
+def is_rack(row: Row) -> bool:
+    """Whether the row is of a 72-chip rack with all chips of two pools in one number.
+
+    One source writes them so, and calls them one engine; every published configuration of such a rack has pools apart.
+    """
+    return row["mode"] != "disagg" and row["system"] == "gb200" and _number(row, "tp_size") > RACK_NODES
 
 
 def _family(name: str) -> str:

@@ -14,7 +14,7 @@ import csv
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import inferencex
@@ -40,6 +40,7 @@ _FORM = re.compile(r"[-_](nvl\d*|sxm\d?|pcie|oam|\d+gb)$", re.IGNORECASE)
 # Sources whose requests all have the same lengths; InferenceX draws them from 80-100% of the stated ones.
 FEW, MANY = 6, 2  # engines that decode, where nobody says
 CLIENTS_A_CHIP = 8  # from here on runs decode with data ranks
+MANY_A_RANK = 64  # requests that a data rank decodes from which on it drafts one token
 _EQUAL = re.compile(r"(qwen_qwen3|nvidia_|openai_gpt|qwen3_32b)", re.IGNORECASE)
 _DAY = re.compile(r"measured=(\d{4}-\d\d-\d\d)")
 _CLIENTS = re.compile(r"silicon_concurrency=(\d+)|_c(\d+)_")
@@ -74,7 +75,7 @@ class Run:
     apart: bool
     assumed: bool  # how many engines decode is not stated
     differ: float  # spread of lengths over their mean
-    speculative: bool
+    drafted: int  # tokens the model drafts for itself in an iteration
     settings: Settings
     places: float  # requests an engine decodes at once
     reads: float  # prompts a data rank reads at once; 0: not said
@@ -128,24 +129,27 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
     prefill = _worker(row, "prefill_") if apart else None
     clients, places, reads, slots = _clients(row, decode, apart), math.inf, 0.0, math.inf
     stated = bool(_number(row, "decode_num_workers"))
-    if setup and apart and not stated:
+    if setup and not stated:
         prefill, decode = Worker(setup.read, setup.readers), Worker(setup.decode, setup.decoders)
         prefill, decode = _whole(prefill), _whole(decode)
     elif _is_total(row, apart, chip):
         prefill, decode = _pools(_number(row, "decode_tp_size" if apart else "tp_size"), clients)
     elif apart and not decode.count:
         decode = _assumed(decode, clients)
-    if setup and apart and setup.decoders == decode.count:
+    if setup and setup.decoders == decode.count:
         places = setup.batch * decode.layout[2] or math.inf
         reads, slots = setup.reads(int(row["isl"])), setup.slots
     form, equal = variant(row, model, chip), bool(_EQUAL.match(row["id"]))
     prompt, output = int(row["isl"]), int(row["osl"])
-    speculative = setup.drafts if setup and apart else _speculates(row, model)
+    drafted = _drafted(row, model, setup, decode.layout[2])
     day = _DAY.search(row.get("silicon_data_source", ""))
     case = Case(
-        row["backend"], model.name, chip.name, form.name, decode.layout, clients, prompt, output, speculative,
+        row["backend"], model.name, chip.name, form.name, decode.layout, clients, prompt, output, drafted > 0,
         day.group(1) if day else "",
     )  # fmt: skip
+    if prefill is None:
+        decode = replace(decode, layout=settings.layout(case))
+        case = replace(case, layout=decode.layout)
     return Run(
         id=row["id"],
         engine=row["backend"],
@@ -167,23 +171,56 @@ def _run(row: Mapping[str, str], setup: Setup | None) -> Run:
         places=places,
         reads=reads,
         slots=slots,
-        settings=settings.apart(case) if apart else Settings() if equal else settings.settings(case),
-        speculative=speculative,
+        settings=settings.apart(case) if prefill else Settings() if equal else settings.settings(case),
+        drafted=drafted,
     )
 
 
-def _speculates(row: Mapping[str, str], model: Architecture) -> bool:
-    """Whether the run drafted by multi-token prediction: no column says so, releases do.
+def _drafted(row: Mapping[str, str], model: Architecture, setup: Setup | None, ranks: int) -> int:
+    """Tokens a run drafted at once: TensorRT-LLM's scripts say 3, with data ranks 1 (where pools are apart, with many
+    requests on each); SGLang's 2 of DeepSeek, 3 of Qwen3.5.
+    """
+    if not (setup.drafts if setup else _drafts(row, model)):
+        return 0
+    if setup:
+        return 1 if ranks > 1 and setup.batch > MANY_A_RANK else 3
+    if row["backend"] == "trtllm":
+        return 1 if ranks > 1 else 3
+    return 2 if model.name.startswith("DeepSeek") else 3
+
+
+def _drafts(row: Mapping[str, str], model: Architecture) -> bool:
+    """Whether a run of one engine drafted by multi-token prediction: no column says so.
 
     TensorRT-LLM runs of DeepSeek-R1 come in pairs of equal columns, one 1.5 to 1.8 times as fast as the other, and the
     fast ones are exactly those of these releases and dates.
     """
-    if row["backend"] != "trtllm" or row["mode"] != "agg" or not model.name.startswith("DeepSeek"):
+    if row["mode"] != "agg" or row["backend"] == "vllm":
+        return False
+    if row["backend"] == "sglang":
+        return _sglang_drafts(row, model)
+    if not model.name.startswith("DeepSeek"):
         return False
     release, when = row.get("backend_version", ""), re.search(r"measured=([\d-]+)", row.get("silicon_data_source", ""))
     if release == "1.2.0rc6.post3":
         return True
     return release == "1.1.0rc2.post2" and when is not None and when.group(1) >= "2026-01"
+
+
+def _sglang_drafts(row: Mapping[str, str], model: Architecture) -> bool:
+    """SGLang on B200 in 8 bits, as InferenceX' search spaces (nvidia-master.yaml, February and March 2026) have it.
+
+    Qwen3.5 on four ranks drafts wherever experts are not shared out. DeepSeek on eight from 2026-02-05 on: with more
+    than 64 clients, or more than 4 and long prompts, only drafting is run; below, both are, and plain is taken.
+    """
+    if row["system"] != "b200_sxm" or row["precision"] != "fp8" or (_number(row, "moe_ep_size") or 1) > 1:
+        return False
+    ranks, clients, day = _number(row, "tp_size"), _said(row), _DAY.search(row.get("silicon_data_source", ""))
+    if model.name.startswith("Qwen3.5"):
+        return ranks == 4
+    if not model.name.startswith("DeepSeek") or ranks != 8 or day is None or day.group(1) < "2026-02-05":
+        return False
+    return clients > (4 if row["isl"] == "8192" else 64)
 
 
 def find_chip(name: str) -> Chip:

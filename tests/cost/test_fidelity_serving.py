@@ -83,7 +83,7 @@ def test_published_configurations_say_what_columns_do_not(rows: ModuleType, tmp_
     file.write_text("\n".join((columns, *lines)) + "\n", encoding="utf-8")
     runs, unread = rows.read(file)
     assert not unread
-    assert [run.speculative for run in runs] == [True] * 3 + [False] * 3
+    assert [run.drafted for run in runs] == [3] * 3 + [0] * 3
     assert {(run.prefill.count, run.prefill.layout[2], run.decode.count) for run in runs} == {(1, 4, 4)}
     assert not any(run.assumed for run in runs)
 

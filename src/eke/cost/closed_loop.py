@@ -5,20 +5,25 @@ a fixed circle of customers: how long one waits follows from how many there are,
 grows. Prices of iterations come from the cost model; here is only who waits for whom. Knows no arrival process.
 
 C clients, B of them in flight (the rest wait for room in the cache), b = B/dp on a data rank; prompts of i tokens,
-answers of o, lengths that differ by d of their mean:
+answers of o in n iterations, lengths that differ by d of their mean:
 
     Q = (b - 1) r                        reading everybody else's prompt once; r: what one costs those who decode
-    v = Q / (Q + s d o step)             share of them that come while others are read
-    w = (1 - m) Q / (Q + s (d + e) o step)   that stand in line: only where prompts stop the rest (m: mixing)
-    tpot = step + (1 - w) Q / o
-    met = step + (q + (1 - q) v) S       the iteration of others one comes upon: q = Q/(o tpot) of time is long, by S
-    ttft = request + arrival B + prefill + turn met + held tpot + k (w + (1 - w)/rounds) Q'
+    a = W / (W + sqrt(rounds/2) d n)     share of the others who come when one comes
+    L(N) = T(1) + (N-1)/N (1 + (N-1)/k) T(k)/2   until the mean of N prompts that come together is read, T(k) for k
+    read = (L(b) + (rounds - 1) R) / rounds      R = L(1 + (b-1) a), or T(1) where prompts go beside those who decode
+    tpot = step + (Q - what of `read` was others') / o
+    met = step + (q + (1 - q) a) S, or step + Q/n   the iteration one comes upon: q = Q/(o tpot) of time is long, by S
+    ttft = request + arrival B + read + turn met + held tpot
     ttft + (C - B)/B (ttft + o tpot)     who waits for room, if B < C
 
-Requests of like length, sent together, are done together and come back together: while those before them are read (v),
-or they stand in line to be read (w). Lengths that differ take them apart, the more the longer they decode; then prompts
-come singly and interrupt those who decode; those that come while one is read are read together. Q' is Q with prompts
-read together, as a line is.
+All come at once in the first round. Requests of like length that are read before the others go on are done in one
+iteration and come back as one; lengths that differ spread them over d n iterations, over sqrt(rounds/2) times as many
+in the mean round, and only those of one iteration meet, or of W if the engine looks for requests that seldom. An idle
+engine begins with the first of them, and reads the rest in iterations as full as can be. Everybody's prompt is read
+once a round: what is read before one's own first token does not interrupt one later.
+
+Where prompts stop those who decode, answers end only between two prompts, so one comes upon what ended just before;
+where both go together they end in long iterations as in short ones.
 """
 
 from __future__ import annotations
@@ -64,7 +69,7 @@ def steady(
     output: ArrayLike,
     *,
     differ: ArrayLike = 0.2,
-    speculative: ArrayLike = False,
+    drafted: ArrayLike = 0,
     held: ArrayLike = 0.0,
 ) -> Steady:
     """One engine that reads prompts and decodes.
@@ -76,27 +81,32 @@ def steady(
         prompt: tokens of a request.
         output: tokens of an answer.
         differ: spread of lengths over their mean.
-        speculative: whether the model drafts for itself (multi-token prediction).
+        drafted: tokens the model drafts for itself in an iteration (multi-token prediction); 0: none.
         held: iterations a request is kept waiting before the engine looks at it, as its settings have it.
     """
     c, i, o, d = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, differ))
     p, dp, waited = cost.profile, layouts.dp.astype(np.float64), np.asarray(held, dtype=np.float64)
     most = cost.max_sequences(layouts, i + o / 2)
     flying = np.where(most > 0, np.minimum(c, most), c)  # what runs does fit, whatever our count says
-    gain = np.where(speculative, p.speculation, 1.0)
-    of = _iterations(cost, layouts, flying, i, o, gain, waited)
-    others = np.maximum(flying / dp - 1.0, 0.0)
+    of = _iterations(cost, layouts, flying, i, o, np.asarray(drafted, dtype=np.float64), waited)
+    others, n, window = np.maximum(flying / dp - 1.0, 0.0), o * of.step / of.beat, 1.0 + 2.0 * waited
+    alike = window / (window + np.sqrt(ROUNDS / 2.0) * d * n)
+    (first, theirs_first), (again, theirs) = of.line(1.0 + others), of.line(1.0 + others * alike)
+    again, theirs = p.mixing * of.alone + (1.0 - p.mixing) * again, (1.0 - p.mixing) * theirs
     queue = others * of.read
-    apart_by = p.settling * o * of.step
-    together = queue / (queue + apart_by * d + 1e-9)
-    waits = (1.0 - p.mixing) * queue / (queue + apart_by * (d + p.serial) + 1e-9)
-    tpot = of.step + (1.0 - waits) * queue / o
-    reading = np.clip(queue / (o * tpot), 0.0, 1.0)  # share of time in iterations that read, which are long
-    met = of.step * gain + (reading + (1.0 - reading) * together) * of.long
-    ttft = p.request_s + p.arrival_s * flying + of.alone + np.minimum(others, 1.0) * p.turn * met + waited * tpot * gain
-    ttft = ttft + p.bunching * others * of.among * (waits + (1.0 - waits) / ROUNDS)
+    tpot = of.step + np.maximum(queue - _mean(theirs_first, theirs), 0.0) / o
+    reading = np.clip(queue / (o * tpot), 0.0, 1.0)
+    beside = (reading + (1.0 - reading) * alike) * of.long
+    met = of.beat + p.mixing * beside + (1.0 - p.mixing) * queue / n
+    ttft = p.request_s + p.arrival_s * flying + _mean(first, again)
+    ttft = ttft + np.minimum(others, 1.0) * p.turn * met + waited * tpot * of.beat / of.step
     ttft = ttft + (c - flying) / flying * (ttft + o * tpot)
     return Steady(ttft, tpot, flying)
+
+
+def _mean(first: FloatArray, later: FloatArray) -> FloatArray:
+    """Of all rounds."""
+    return (first + (ROUNDS - 1.0) * later) / ROUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +114,61 @@ class _Iterations:
     """What one engine's iterations cost. Seconds, all [n].
 
     Attributes:
-        step: one that decodes, a token gained.
-        alone: one that reads a single prompt. among: a prompt of one that is full of them.
-        long: one that reads those that came together. read: what such a prompt costs those who decode.
+        step: of one that decodes, for each token gained. beat: all of it.
+        alone: one that reads a single prompt. long: one that reads those that came while one was read.
+        read: what such a prompt costs those who decode.
+        most: prompts of an iteration on a data rank, at most.
+        uneven: how much longer others' prompts take because data ranks wait for each other's.
     """
 
+    cost: CostModel
+    layouts: Layouts
+    prompt: FloatArray
     step: FloatArray
+    beat: FloatArray
     alone: FloatArray
-    among: FloatArray
     long: FloatArray
     read: FloatArray
+    most: FloatArray
+    uneven: FloatArray
+
+    def line(self, n: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(until the mean of `n` prompts that come together is read, what of it goes to others')."""
+        rest = n - 1.0
+        k = np.clip(np.minimum(self.most, rest), 1.0, None)
+        takes = self.cost.prefill(self.layouts, self.prompt, prompts=k).seconds * np.where(n > 1.0, self.uneven, 1.0)
+        until = self.alone + rest / n * 0.5 * (1.0 + rest / k) * takes
+        return until, until - (self.alone + rest * takes / k) / n
 
 
 def _iterations(
-    cost: CostModel, layouts: Layouts, flying: FloatArray, i: FloatArray, o: FloatArray, gain: FloatArray,
+    cost: CostModel, layouts: Layouts, flying: FloatArray, i: FloatArray, o: FloatArray, drafted: FloatArray,
     waited: FloatArray,
 ) -> _Iterations:  # fmt: skip
     p, dp = cost.profile, layouts.dp.astype(np.float64)
     uneven = 1.0 + p.lockstep * (dp - 1.0)  # data ranks wait for each other's prompts
-    step = cost.decode(layouts, flying, i + o / 2).seconds
+    beat, step = _beat(cost, layouts, flying, i + o / 2, drafted)
     alone = cost.prefill(layouts, i).seconds
     at_once = np.clip(np.minimum(p.batched_tokens / i, flying / dp), 1.0, None)
-    among = cost.prefill(layouts, i, prompts=at_once).seconds / at_once * uneven
     # Prompts that come while one is read, or while the engine does not look, are read together.
-    some = np.clip(flying / dp * (alone / step + 2.0 * waited) * gain / o, 1.0, at_once)
+    some = np.clip(flying / dp * (alone / beat + 2.0 * waited) * (beat / step) / o, 1.0, at_once)
     long = cost.prefill(layouts, i, prompts=some).seconds
-    mixed = cost.mixed(layouts, i * dp * some, flying, i + o / 2).seconds
-    beside = np.clip(mixed - step, 0.0, long)  # what they add to an iteration that decodes
+    mixed = cost.mixed(layouts, i * dp * some, flying, i + o / 2, 1.0 + drafted).seconds
+    beside = np.clip(mixed - beat, 0.0, long)  # what they add to an iteration that decodes
     read = (p.mixing * beside + (1.0 - p.mixing) * long) / some * uneven
-    return _Iterations(step / gain, alone, among, long, read)
+    return _Iterations(cost, layouts, i, step, beat, alone, long, read, at_once, uneven)
+
+
+def _beat(
+    cost: CostModel, layouts: Layouts, sequences: FloatArray, context: FloatArray, drafted: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Seconds of an iteration that decodes, and for each token gained. [n]
+
+    Of k drafted tokens each is kept with probability p if those before it are: 1 + p + ... + p^k an iteration.
+    """
+    p = cost.profile.speculation
+    beat = cost.decode(layouts, sequences, context, 1.0 + drafted).seconds
+    return beat, beat * (1.0 - p) / (1.0 - p ** (1.0 + drafted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +239,7 @@ def apart(
     reads: ArrayLike = 0.0,
     slots: ArrayLike = np.inf,
     differ: ArrayLike = 0.2,
-    speculative: ArrayLike = False,
+    drafted: ArrayLike = 0,
 ) -> Steady:
     """Some engines read prompts, others decode; requests go to engines of a kind in turn.
 
@@ -239,7 +275,7 @@ def apart(
         reads: prompts a data rank reads at once; 0: as many as its engine's tokens hold.
         slots: prompts a data rank holds, read or not yet handed over.
         differ: spread of lengths over their mean.
-        speculative: whether the model drafts for itself.
+        drafted: tokens the model drafts for itself in an iteration; 0: none.
     """
     c, i, o, many, d = (np.asarray(x, dtype=np.float64) for x in (clients, prompt, output, decoders, differ))
     p, stated, allowed = reader.profile, np.asarray(readers, dtype=np.float64), np.asarray(reads, dtype=np.float64)
@@ -248,8 +284,8 @@ def apart(
     engine = _Reader(reader, reading, i, np.minimum(n, np.where(reading.dp > 1, taken, np.maximum(taken, 1.0))))
     most = decoder.max_sequences(decoding, i + o / 2)
     room = np.minimum(np.asarray(places, dtype=np.float64), np.where(most > 0, most, np.inf))
-    gain = np.where(speculative, p.speculation, 1.0)
-    step = decoder.decode(decoding, np.maximum(c / many, 1.0), i + o / 2).seconds / gain
+    drafts = np.asarray(drafted, dtype=np.float64)
+    _, step = _beat(decoder, decoding, np.maximum(c / many, 1.0), i + o / 2, drafts)
     own = c / np.where(stated > 0, stated, np.ceil(c * engine.each / (o * step)))
     spread = np.sqrt(ROUNDS / 2.0) * d / (1.0 - d / 2.0)
     k, queued = np.ones_like(own * step), np.zeros_like(step)
@@ -259,7 +295,7 @@ def apart(
         held, k = engine.held(own, away, spread, k, held)
         found = c / many * away / (away + held)  # those read, at one engine that decodes
         busy = np.minimum(found, room)
-        step = decoder.decode(decoding, np.maximum(busy, 1.0), i + o / 2).seconds / gain
+        _, step = _beat(decoder, decoding, np.maximum(busy, 1.0), i + o / 2, drafts)
         queued = (found / busy - 1.0) * o * step
     late = (engine.first_wave(own) - held).clip(0.0) / ROUNDS
     ttft = p.request_s + p.handover_s + held + late + step + queued

@@ -44,7 +44,7 @@ class Tokens:
         fresh: prompt tokens, read after `past` cached ones. rows: tokens that need logits.
         parts: equal sequences the fresh tokens consist of, each attending only to itself.
         filled: tokens of the mean data rank over those of this one, the fullest: experts see the mean.
-        sequences: sequences that decode one token each, at `context` tokens.
+        sequences: sequences that decode, at `context` tokens: `each` tokens at once, one and those drafted for it.
         all: tokens that go through every matrix product.
     """
 
@@ -55,11 +55,12 @@ class Tokens:
     context: FloatArray
     parts: FloatArray
     filled: Term = 1.0
+    each: Term = 1.0
 
     all: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "all", self.fresh + self.sequences)
+        object.__setattr__(self, "all", self.fresh + self.sequences * self.each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Pass:
     experts_memory: float  # and of its streaming
     routing_s: float  # what a layer of experts costs beyond them
     issuing_s: float  # least that the host takes to issue a pass that reads prompts, operation by operation
+    in_turn: bool = False  # host and chip wait for each other, layer by layer
     sequence_parallel: bool = False  # tensor ranks share out the tokens between products (training)
 
 
@@ -104,7 +106,8 @@ def prepare(
         on, model, variant, layouts, to, on.rate(wanted), on.chip.flops[sixteen],
         variant.weight_bits / 8, head_bits / 8,
         *wide, *out,
-        experts[0], experts[1], p.routing * experts[2], p.launch_s * model.issued(p.engine), sequence_parallel,
+        experts[0], experts[1], p.routing * experts[2], p.launch_s * model.issued(p.engine), model.in_turn(p.engine),
+        sequence_parallel,
     )  # fmt: skip
 
 
@@ -154,8 +157,9 @@ def _softmax(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> Non
     reads = t.fresh > 0
     if reads.any():
         each = t.fresh / t.parts
-        sparse = a.kind == "mla" and a.selects is not None  # chosen tokens are read in the compressed space
-        width = 2.0 * heads * (compressed if sparse else a.head_dim + a.v_head_dim)
+        width = 2.0 * heads * (a.head_dim + a.v_head_dim)
+        if a.kind == "mla" and a.selects is not None:  # chosen tokens are read in the compressed space
+            width = 2.0 * np.maximum(heads, p.sparse_heads) * compressed
         seen, span = np.zeros_like(each), np.zeros_like(each)
         for entries, most in reaches(a):
             seen += entries * (visible(each, t.past, most) + reads * p.pad_query * _last(each, t.past, most) / 2)
@@ -176,7 +180,7 @@ def _softmax(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> Non
     moved = t.sequences * (context * cache + t.context * index) + decodes * p.ramp_bytes
     bill.add(
         "attention decode",
-        count * width * t.sequences * context / (of.rate16 * p.attention_decode),
+        count * width * t.sequences * t.each * context / (of.rate16 * p.attention_decode),
         count * moved / (on.bandwidth * p.attention_memory),
         overhead=launch * decodes,
     )
@@ -195,7 +199,7 @@ def _linear(bill: Priced, of: Pass, t: Tokens, a: Attention, count: int) -> None
     )
     bill.add(
         "attention decode",
-        count * 4.0 * state * t.sequences / (of.rate16 * p.attention_decode),
+        count * 4.0 * state * t.sequences * t.each / (of.rate16 * p.attention_decode),
         count * stream(on, 2.0 * 2.0 * state * t.sequences),
         overhead=launch * (t.sequences > 0),
     )

@@ -18,7 +18,7 @@ from eke.models.architecture import Architecture, Attention, FeedForward
 ISSUED = {"attention": 10.0, "mla": 14.0, "linear": 14.0, "choosing": 6.0, "mlp": 4.0, "experts": 12.0}
 # TensorRT-LLM: one operation for attention with positions and cache, one for all-reduce with norm, one for experts with
 # their sorting; one more for every input that is quantised.
-TIGHT = ISSUED | {"attention": 6.0, "mla": 16.0, "mlp": 6.0, "experts": 6.0}
+TIGHT = ISSUED | {"attention": 4.0, "mla": 20.0, "mlp": 4.0, "experts": 6.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,13 @@ class Layers:
             count * (of["mlp"] * bool(f.shared_intermediate or not f.experts) + of["experts"] * bool(f.experts))
             for count, f in self.feed_forward
         )
+
+    def in_turn(self, engine: str) -> bool:
+        """Whether the host waits for the chip in every layer where prompts are read.
+
+        SGLang reads lengths back from the chip in each linear mixer (sgl-project/sglang, pull request 27683).
+        """
+        return engine == "sglang" and any(a.kind == "linear" for _, a in self.attention)
 
 
 def layers(architecture: Architecture) -> Layers:

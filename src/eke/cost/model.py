@@ -94,17 +94,24 @@ class CostModel:
         rows = (self._rows(layouts, x) for x in (tokens, past, prompts, filled))
         return serving.prefill(self.over(layouts), *rows)
 
-    def decode(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike) -> Times:
-        """Time in which each of the replica's `sequences` gets one token, at mean `context` tokens."""
-        return self.mixed(layouts, 0.0, sequences, context)
+    def decode(self, layouts: Layouts, sequences: ArrayLike, context: ArrayLike, each: ArrayLike = 1.0) -> Times:
+        """Time in which each of the replica's `sequences` passes `each` tokens, at mean `context` tokens.
 
-    def mixed(self, layouts: Layouts, prefill_tokens: ArrayLike, sequences: ArrayLike, context: ArrayLike) -> Times:
+        That is one token, or with speculative decoding one and those drafted for it.
+        """
+        return self.mixed(layouts, 0.0, sequences, context, each)
+
+    def mixed(
+        self, layouts: Layouts, prefill_tokens: ArrayLike, sequences: ArrayLike, context: ArrayLike,
+        each: ArrayLike = 1.0,
+    ) -> Times:  # fmt: skip
         """One iteration: `prefill_tokens` of prompts, over the whole replica, beside the decoding of `sequences`."""
         return serving.mixed(
             self.over(layouts),
             self._rows(layouts, prefill_tokens),
             self._rows(layouts, sequences),
             self._rows(layouts, context),
+            self._rows(layouts, each),
         )
 
     def seconds(

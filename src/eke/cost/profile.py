@@ -64,15 +64,13 @@ class Profile:
         experts_s: seconds a layer of experts costs beyond its products (routing, sorting, gathering), by precision;
             `routing` the share of them that an engine pays.
         selecting_s: seconds a layer of sparse attention takes to choose its tokens.
+        sparse_heads: query heads its kernel computes at least where prompts are read, however few a rank has.
         handover_s: seconds to hand a read prompt's cache to the engine that decodes.
         one_shot: how much small all-reduces go as every rank's message to every other, not around; 0 to 1.
         request_s: seconds a request costs before its prompt is read (HTTP, tokenizer, scheduling).
         arrival_s: more for each request in flight.
         turn: share of an iteration a request waits for its turn and its first token.
-        bunching: mean share of the line before it that a request waits for when all come together.
-        settling: how fast differing lengths take a closed loop's requests apart.
-        serial: spread that an engine's own order of reading keeps, whatever the lengths.
-        speculation: tokens an iteration of speculative decoding yields, over what drafting costs.
+        speculation: share of drafted tokens that are kept where those before them are, less what drafting costs.
         mixing: share of prompt work that runs beside decodes in one iteration; the rest stops them and lets a line
             form.
         lockstep: share of the other data ranks' prompts that a data rank waits for.
@@ -129,14 +127,12 @@ class Profile:
     experts_s: Mapping[Precision, float]
     routing: float
     selecting_s: float
+    sparse_heads: float
     handover_s: float
     one_shot: float
     request_s: float
     arrival_s: float
     turn: float
-    bunching: float
-    settling: float
-    serial: float
     speculation: float
     mixing: float
     lockstep: float

@@ -18,7 +18,7 @@ def _put(bill: Priced, of: Pass, tokens: Tokens) -> None:
     p = of.on.profile
     forward(bill, of, tokens)
     host = p.host_s * of.model.architecture.layers + (tokens.fresh > 0) * of.issuing_s
-    waits = np.maximum(host - bill.seconds_of(), 0.0)
+    waits = host if of.in_turn else np.maximum(host - bill.seconds_of(), 0.0)
     bill.add("engine", overhead=waits + p.step_s + p.sequence_s * tokens.sequences)
 
 
@@ -44,9 +44,9 @@ def prefill(of: Pass, tokens: FloatArray, past: FloatArray, prompts: FloatArray,
     )
 
 
-def mixed(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray) -> Times:
-    """A chunk of `fresh` [n] prompt tokens beside `sequences` [n] that decode at mean `context` [n]."""
-    return _priced(of, _beside(of, fresh, sequences, context, context))
+def mixed(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray, each: FloatArray) -> Times:
+    """A chunk of `fresh` [n] prompt tokens beside `sequences` [n] that decode `each` [n] at mean `context` [n]."""
+    return _priced(of, _beside(of, fresh, sequences, context, context, each))
 
 
 def seconds(
@@ -58,10 +58,13 @@ def seconds(
     return bill.seconds_of()
 
 
-def _beside(of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray, depth: FloatArray) -> Tokens:
+def _beside(
+    of: Pass, fresh: FloatArray, sequences: FloatArray, context: FloatArray, depth: FloatArray,
+    each: FloatArray | float = 1.0,
+) -> Tokens:  # fmt: skip
     """The chunk is taken as the middle of a prompt of `depth` tokens."""
     local = _per_rank(sequences, of, 1.0)
     chunk = _per_rank(fresh, of, 0.0)
     past = np.maximum(depth - chunk, 0.0) / 2
-    rows = local + np.minimum(chunk, 1.0)
-    return Tokens(chunk, past, rows, local, context, parts=np.ones_like(chunk))
+    rows = local * each + np.minimum(chunk, 1.0)
+    return Tokens(chunk, past, rows, local, context, parts=np.ones_like(chunk), each=each)

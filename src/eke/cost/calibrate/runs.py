@@ -35,7 +35,7 @@ SERVING = tuple(
     for name, most in {
         "gemm": 1.0, "memory": 1.0, "attention": 1.0, "attention_memory": 1.0, "experts": 1.0, "kernel_s": np.inf,
         "step_s": np.inf, "sequence_s": np.inf, "link_up": 1.0, "latency_up_s": np.inf, "request_s": np.inf,
-        "arrival_s": np.inf, "bunching": np.inf,
+        "arrival_s": np.inf,
     }.items()
 )  # fmt: skip
 TRAINING = tuple(
