@@ -62,17 +62,29 @@ WIDE = dict.fromkeys(
     ("handover_s", "lockstep", "request_s", "launch_s", "arrival_s"), 12.0,
 ) | {"kernel_s": 4.0, "step_s": 4.0}  # fmt: skip
 TTFT_WEIGHT, APART = 0.8, 0.3  # where pools are apart, rows say least of what first tokens wait for
-# What engines do where pools are apart, each taken away in turn by --ablate.
-FACTS: Mapping[str, Mapping[str, Any]] = {
-    "all told": {},
-    "tokens sent to few experts' ranks": {"profile": {"gathers": 0.0}},
-    "gathered in no time": {"profile": {"latency_gather_s": 5e-6}},
-    "a prompt for each rank in turn": {"profile": {"scattered": 0.0}},
-    "no iteration ahead": {"profile": {"ahead": 0.0}},
-    "slots for all": {"run": lambda run: replace(run, slots=np.inf)},
-    "places for all": {"run": lambda run: replace(run, places=np.inf)},
-    "last product of attention in 16 bits": {
-        "run": lambda run: replace(run, variant=replace(run.variant, narrow_out=False))
+# What engines do, and how runs were started, each taken away in turn by --ablate: where pools are apart, and where one
+# engine does both.
+FACTS: Mapping[bool, Mapping[str, Mapping[str, Any]]] = {
+    True: {
+        "all told": {},
+        "tokens sent to few experts' ranks": {"profile": {"gathers": 0.0}},
+        "gathered in no time": {"profile": {"latency_gather_s": 5e-6}},
+        "a prompt for each rank in turn": {"profile": {"scattered": 0.0}},
+        "no iteration ahead": {"profile": {"ahead": 0.0}},
+        "slots for all": {"run": {"slots": np.inf}},
+        "places for all": {"run": {"places": np.inf}},
+        "last product of attention in 16 bits": {"variant": {"narrow_out": False}},
+        "8-bit products as in the tables": {"settings": {"products": 0.0}},
+    },
+    False: {
+        "all told": {},
+        "8-bit products as in the tables": {"settings": {"products": 0.0}},
+        "requests looked for at once": {"settings": {"held": 0.0}},
+        "as many tokens as by default": {"settings": {"tokens": 0.0}},
+        "no graphs where prompts are read": {"settings": {"graphs": False}},
+        "ranks wait for others' prompts": {"settings": {"balanced": False}},
+        "drafting read as plain": {"run": {"drafted": 0}},
+        "heads of sparse attention as they are": {"profile": {"sparse_heads": 1.0}},
     },
 }
 STEP = 0.02
@@ -383,13 +395,26 @@ def ablate(runs: Sequence[Run], values: Mapping[Coefficient, float]) -> None:
     for name in dict.fromkeys(c.name for c in values):
         back = {c: 0.0 if c.name == name else v for c, v in values.items()}
         print(f"{name:18} {_errors(residuals(runs, back), everything, n)}", flush=True)
-    parted = [run for run in runs if run.apart]
-    for what, without in FACTS.items():
-        tuned, of = tuner(values), [without.get("run", lambda run: run)(run) for run in parted]
-        ttft, tpot = predict(of, lambda found, f=tuned, w=without: replace(f(found), **w.get("profile", {})))
-        measured = [run.tpot_s for run in parted], [run.ttft_s for run in parted]
-        away = np.log(np.concatenate([tpot / measured[0], ttft / measured[1]]))
-        print(f"apart, {what:32} {_errors(away, np.arange(len(parted)), len(parted))}", flush=True)
+    for apart, facts in FACTS.items():
+        some = [run for run in runs if run.apart == apart]
+        for what, without in facts.items():
+            of = [_without(run, without) for run in some]
+            tuned, changed = tuner(values), without.get("profile", {})
+            ttft, tpot = predict(of, lambda found, f=tuned, c=changed: replace(f(found), **c))
+            measured = np.array([run.tpot_s for run in some]), np.array([run.ttft_s for run in some])
+            away = np.log(np.concatenate([tpot / measured[0], ttft / measured[1]]))
+            named = f"{'apart' if apart else 'one engine'}, {what}"
+            print(f"{named:50} {_errors(away, np.arange(len(some)), len(some))}", flush=True)
+
+
+def _without(run: Run, what: Mapping[str, Any]) -> Run:
+    """The run without a fact of it."""
+    return replace(
+        run,
+        settings=replace(run.settings, **what.get("settings", {})),
+        variant=replace(run.variant, **what.get("variant", {})),
+        **what.get("run", {}),
+    )
 
 
 def usable(runs: Sequence[Run]) -> list[Run]:

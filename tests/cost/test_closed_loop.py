@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eke.cost import CostModel, Layouts
-from eke.cost.closed_loop import apart, steady
+from eke.cost.closed_loop import ROUNDS, apart, steady
 from eke.cost.layers import layers
 from eke.fleet import catalogue as chips
 from eke.fleet.chip import Chip
@@ -51,6 +51,55 @@ def test_who_does_not_fit_stands_outside(cost: CostModel) -> None:
     assert over.in_flight == pytest.approx(room)
     assert over.tpot_s == pytest.approx(full.tpot_s)
     assert over.ttft_s > full.ttft_s + 2 * 2000 * full.tpot_s
+
+
+def _acted(cost: CostModel, clients: int, prompt: int, output: int, differ: float) -> tuple[float, float]:
+    """Mean seconds to the first token, and for each one after it, of an engine that reads whoever waits before it goes
+    on decoding, request by request.
+    """
+    one, dice, most = Layouts.of(1), np.random.default_rng(1), int(cost.profile.batched_tokens // prompt)
+    read = [0.0, *(cost.prefill(one, prompt, prompts=k).seconds.item() for k in range(1, most + 1))]
+    counts = np.arange(1, clients + 1)
+    step = [0.0, *cost.decode(Layouts.of(np.ones(clients, int)), counts, prompt + output / 2).seconds]
+    waiting, clock = [(0.0, c) for c in range(clients)], 0.0
+    left: dict[int, float] = {}
+    began, wanted, sent = np.zeros(clients), np.zeros(clients), np.ones(clients)
+    first, later = [], []
+    while waiting or left:
+        if waiting:
+            some = waiting[: most if clock else 1]  # it begins with whoever comes first
+            waiting = waiting[len(some) :]
+            clock += read[len(some)]
+            for came, c in some:
+                first.append(clock - came)
+                began[c], wanted[c] = clock, round(output * (1.0 + differ * (dice.random() - 0.5)))
+                left[c] = wanted[c]
+            continue
+        clock += step[len(left)]
+        left = {c: tokens - 1 for c, tokens in left.items()}
+        for c in [c for c, tokens in left.items() if tokens <= 0]:
+            later.append((clock - began[c]) / wanted[c])
+            del left[c]
+            sent[c] += 1
+            if sent[c] <= ROUNDS:
+                waiting.append((clock, c))
+    return float(np.mean(first)), float(np.mean(later))
+
+
+@pytest.mark.parametrize(
+    ("clients", "prompt", "output", "differ"),
+    [(4, 2000, 500, 0.2), (64, 2000, 500, 0.2), (64, 6000, 800, 0.2), (16, 2000, 300, 0.0), (64, 2000, 300, 0.05)],
+)
+def test_a_line_is_as_long_as_it_would_be_acted_out(
+    llama_8b: Architecture, h100: Chip, fp8: Variant, clients: int, prompt: int, output: int, differ: float
+) -> None:
+    """The formula for an engine that stops to read meets every request of a run played through by the same rules."""
+    cost, one = CostModel(llama_8b, h100, fp8, engine="sglang"), Layouts.of(1)
+    seen, p = steady(cost, one, clients, prompt, output, differ=differ), cost.profile
+    beside = p.request_s + p.arrival_s * clients + p.turn * cost.decode(one, clients, prompt + output / 2).seconds
+    first, later = _acted(cost, clients, prompt, output, differ)
+    assert seen.ttft_s - beside == pytest.approx(first, rel=0.07)
+    assert seen.tpot_s == pytest.approx(later, rel=0.05)
 
 
 def test_requests_of_one_length_stand_in_line(llama_8b: Architecture, h100: Chip, fp8: Variant) -> None:
@@ -136,6 +185,29 @@ def test_reading_takes_as_long_as_launching_it(
     slower = CostModel(llama_8b, h100, fp8, profile=replace(cost.profile, launch_s=2 * cost.profile.launch_s))
     assert slower.prefill(one, 1).seconds >= 2 * host
     assert slower.decode(one, 4, 100).seconds == cost.decode(one, 4, 100).seconds
+
+
+def test_a_linear_mixer_makes_host_and_chip_take_turns(h100: Chip, fp8: Variant) -> None:
+    """SGLang reads lengths back in every such layer, so launches do not hide behind the chip's work, nor it behind
+    them; under vLLM the longer of the two counts.
+    """
+    mixer = models.architecture("Qwen3.5-397B-A17B")
+    eight = Layouts.of(8)
+    for engine in ("sglang", "vllm"):
+        cost = CostModel(mixer, h100, fp8, engine=engine)
+        host = cost.profile.launch_s * layers(mixer).issued(engine)
+        free = CostModel(mixer, h100, fp8, engine=engine, profile=replace(cost.profile, launch_s=0.0))
+        chip, both = (of.prefill(eight, 8000).seconds.item() for of in (free, cost))
+        assert both == pytest.approx(chip + host if engine == "sglang" else max(chip, host), rel=0.01)
+
+
+def test_a_sparse_kernel_pads_the_heads_of_a_rank(fp8: Variant) -> None:
+    """GLM-5's 64 heads on eight ranks are eight each: FlashMLA computes 64 of them on Hopper, all the same as one."""
+    cost = CostModel(models.architecture("GLM-5"), chips.chip("H200-SXM"), fp8, engine="sglang")
+    times = cost.prefill(Layouts.of([1, 8]), 8000)
+    one, eight = times.by_operator[times.operators.index("attention prefill")]
+    assert cost.profile.sparse_heads == 64.0
+    assert eight == pytest.approx(one, rel=0.02)
 
 
 @pytest.fixture

@@ -45,6 +45,44 @@ def test_multiplied_ranks_are_read_as_chips(rows: ModuleType, tmp_path: Path) ->
     assert [run.clients for run in runs] == [32, 256]
 
 
+def test_ranks_of_the_first_runs_are_those_of_their_scripts(rows: ModuleType, tmp_path: Path) -> None:
+    """TensorRT-LLM's runs of 2025-11-02 stand as tensor ranks; scripts shared experts and attention out by clients."""
+    source = "silicon_concurrency={}; measured=2025-11-02"
+    base = "trtllm,1.1,deepseek-ai/DeepSeek-R1,{},fp8,agg,1024,1024,fp8,fp8_block,{},8,1,1,1,1,500,12"
+    runs, unread = rows.read(
+        _file(
+            tmp_path,
+            *(
+                f"{name}," + source.format(clients) + "," + base.format(system, clients)
+                for name, system, clients in (("a", "b200_sxm", 32), ("b", "b200_sxm", 64), ("c", "h200_sxm", 64))
+            ),
+        )
+    )
+    assert not unread
+    assert [run.decode.layout for run in runs] == [(8, 8, 1), (1, 8, 8), (8, 8, 1)]
+    assert [run.settings.balanced for run in runs] == [False, True, False]
+
+
+def test_products_in_blocks_go_by_the_kernel_a_script_asks_for(rows: ModuleType, tmp_path: Path) -> None:
+    """SGLang on B200 in 8 bits: without DeepGEMM where DeepSeek's scripts switch it off, and with it for GLM-5."""
+    source = "silicon_concurrency=4; measured=2026-03-25"
+    runs, unread = rows.read(
+        _file(
+            tmp_path,
+            *(
+                f"{name},{source},sglang,0.5.9,{model},b200_sxm,{bits},agg,8192,1024,{bits},{bits},4,8,1,1,1,1,500,12"
+                for name, model, bits in (
+                    ("a", "deepseek-ai/DeepSeek-R1", "fp8"),
+                    ("b", "zai-org/GLM-5", "fp8"),
+                    ("c", "deepseek-ai/DeepSeek-R1", "fp4"),
+                )
+            ),
+        )
+    )
+    assert not unread
+    assert [run.settings.products > 0 for run in runs] == [True, False, False]
+
+
 def test_quantisers_names_find_their_model(rows: ModuleType) -> None:
     """Suffixes that quantisers add do not hide a model; a model nobody knows is named."""
     assert rows.find_model("nvidia/Llama-3.1-8B-Instruct-FP8").name == "Llama-3.1-8B"
