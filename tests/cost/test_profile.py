@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import exp
 from pathlib import Path
 
@@ -105,3 +105,11 @@ def test_the_less_is_known_the_wider_the_interval(h100: Chip) -> None:
     names = ("H100-SXM", "H800-SXM", "Ascend-910B3")
     spreads = [profile.find(catalogue.chip(name), "vllm").spread for name in names]
     assert spreads == sorted(set(spreads))
+
+
+def test_a_coefficient_of_another_version_is_named_with_what_to_do(h100: Chip) -> None:
+    """What was calibrated by a version that knew other coefficients says so, instead of being used in part."""
+    values = {field.name: getattr(profile.find(h100, "vllm"), field.name) for field in fields(profile.Profile)}
+    with pytest.raises(InputError, match="bunching unknown") as fault:
+        profile.build({**values, "bunching": 0.6})
+    assert "calibrate" in str(fault.value.remedy)

@@ -341,7 +341,11 @@ def build(values: Mapping[str, Any]) -> Profile:
     optional = {"computes_in", "head_bits", "link_pair"}
     wrong = sorted(set(values) - known) or sorted(known - optional - set(values))
     if wrong:
-        raise InputError(f"profile of {values.get('chip', '?')}: {', '.join(wrong)} unknown or missing")
+        raise InputError(
+            f"profile of {values.get('chip', '?')}: {', '.join(wrong)} unknown or missing",
+            why="another version of eke wrote it",
+            remedy="eke calibrate again, or eke calibrate remove CHIP",
+        )
     return Profile(**values)
 
 
