@@ -31,7 +31,7 @@ def test_one_client_waits_for_nobody(cost: CostModel) -> None:
     seen = steady(cost, one, 1, 2000, 400)
     assert seen.tpot_s == pytest.approx(cost.decode(one, 1, 2200).seconds)
     p, prompt = cost.profile, cost.prefill(one, 2000).seconds
-    assert seen.ttft_s == pytest.approx(p.request_s + p.arrival_s + prompt)
+    assert seen.ttft_s == pytest.approx(p.request_s + p.arrival_s + 2000 * p.token_s + prompt)
 
 
 def test_more_clients_never_wait_less(cost: CostModel) -> None:
@@ -96,7 +96,9 @@ def test_a_line_is_as_long_as_it_would_be_acted_out(
     """The formula for an engine that stops to read meets every request of a run played through by the same rules."""
     cost, one = CostModel(llama_8b, h100, fp8, engine="sglang"), Layouts.of(1)
     seen, p = steady(cost, one, clients, prompt, output, differ=differ), cost.profile
-    beside = p.request_s + p.arrival_s * clients + p.turn * cost.decode(one, clients, prompt + output / 2).seconds
+    text = prompt * p.token_s * (1.0 + 0.5 * (clients - 1) / ROUNDS)
+    met = p.turn * cost.decode(one, clients, prompt + output / 2).seconds
+    beside = p.request_s + p.arrival_s * clients + text + met
     first, later = _acted(cost, clients, prompt, output, differ)
     assert seen.ttft_s - beside == pytest.approx(first, rel=0.07)
     assert seen.tpot_s == pytest.approx(later, rel=0.05)

@@ -13,7 +13,7 @@ answers of o in n iterations, lengths that differ by d of their mean:
     read = (L(b) + (rounds - 1) R) / rounds      R = L(1 + (b-1) a), or T(1) where prompts go beside those who decode
     tpot = step + (Q - what of `read` was others') / o
     met = step + (q + (1 - q) a) S, or step + Q/n   the iteration one comes upon: q = Q/(o tpot) of time is long, by S
-    ttft = request + arrival B + read + turn met + held tpot
+    ttft = request + arrival B + text i (1 + (B-1)/(2 rounds)) + read + turn met + held tpot
     ttft + (C - B)/B (ttft + o tpot)     who waits for room, if B < C
 
 All come at once in the first round. Requests of like length that are read before the others go on are done in one
@@ -98,7 +98,8 @@ def steady(
     reading = np.clip(queue / (o * tpot), 0.0, 1.0)
     beside = (reading + (1.0 - reading) * alike) * of.long
     met = of.beat + p.mixing * beside + (1.0 - p.mixing) * queue / n
-    ttft = p.request_s + p.arrival_s * flying + _mean(first, again)
+    text = i * p.token_s * (1.0 + 0.5 * (flying - 1.0) / ROUNDS)  # one by one, when all come at once
+    ttft = p.request_s + p.arrival_s * flying + text + _mean(first, again)
     ttft = ttft + np.minimum(others, 1.0) * p.turn * met + waited * tpot * of.beat / of.step
     ttft = ttft + (c - flying) / flying * (ttft + o * tpot)
     return Steady(ttft, tpot, flying)
@@ -298,5 +299,5 @@ def apart(
         _, step = _beat(decoder, decoding, np.maximum(busy, 1.0), i + o / 2, drafts)
         queued = (found / busy - 1.0) * o * step
     late = (engine.first_wave(own) - held).clip(0.0) / ROUNDS
-    ttft = p.request_s + p.handover_s + held + late + step + queued
+    ttft = p.request_s + i * p.token_s + p.handover_s + held + late + step + queued
     return Steady(ttft, step, np.maximum(busy * many, 1.0))

@@ -67,7 +67,8 @@ class Profile:
         sparse_heads: query heads its kernel computes at least where prompts are read, however few a rank has.
         handover_s: seconds to hand a read prompt's cache to the engine that decodes.
         one_shot: how much small all-reduces go as every rank's message to every other, not around; 0 to 1.
-        request_s: seconds a request costs before its prompt is read (HTTP, tokenizer, scheduling).
+        request_s: seconds a request costs before its prompt is read (HTTP, scheduling).
+        token_s: more for each token of its text, which one tokenizer takes request by request.
         arrival_s: more for each request in flight.
         turn: share of an iteration a request waits for its turn and its first token.
         speculation: share of drafted tokens that are kept where those before them are, less what drafting costs.
@@ -131,6 +132,7 @@ class Profile:
     handover_s: float
     one_shot: float
     request_s: float
+    token_s: float
     arrival_s: float
     turn: float
     speculation: float
