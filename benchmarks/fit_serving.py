@@ -40,8 +40,8 @@ BLANK = (  # whose experts are fitted as they are, not carried over by a chip's 
 )
 FAMILIES = ("vllm", "sglang", "trtllm")
 # 80% of runs whose model was left out lie within 1.2816 of these: of time per output token, and of the first.
-SPREAD = {"vllm": 0.140, "sglang": 0.213, "trtllm": 0.184}
-FIRST_SPREAD = {"vllm": 0.245, "sglang": 0.427, "trtllm": 0.387}
+SPREAD = {"vllm": 0.142, "sglang": 0.211, "trtllm": 0.188}
+FIRST_SPREAD = {"vllm": 0.215, "sglang": 0.438, "trtllm": 0.373}
 ENOUGH = 20  # runs of an engine on a chip from which its coefficients count as measured
 
 # What is fitted: for all accelerators, for an engine family, and as factors of a generation of chips. A generation's
