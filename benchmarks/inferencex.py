@@ -25,7 +25,7 @@ Row = Mapping[str, str]
 UNLIKELY = 0.2  # a row outside a configuration's clients, or its dates
 OTHER_IMAGE = 0.4
 HALF = 1.5  # rows further on, a neighbour counts half
-RACK_NODES = 8  # more tensor ranks than one engine has on a 72-chip rack
+ENGINE_RANKS = 8  # most tensor ranks of one engine on a 72-chip rack
 AGREED = 0.8  # of a day's rows, for one that could go either way to follow
 _FAMILIES = {"DeepSeek-V3": "DeepSeek-R1", "DeepSeek-R1": "DeepSeek-R1", "GLM-5": "GLM-5", "Kimi-K2.5": "Kimi-K2.5"}
 
@@ -207,7 +207,7 @@ def is_rack(row: Row) -> bool:
 
     One source writes them so, and calls them one engine; every published configuration of such a rack has pools apart.
     """
-    return row["mode"] != "disagg" and row["system"] == "gb200" and _number(row, "tp_size") > RACK_NODES
+    return row["mode"] != "disagg" and row["system"] == "gb200" and _number(row, "tp_size") > ENGINE_RANKS
 
 
 def _family(name: str) -> str:

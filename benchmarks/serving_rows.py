@@ -37,10 +37,10 @@ _SUFFIX = re.compile(
 )
 # Forms of a chip that a system's name may add.
 _FORM = re.compile(r"[-_](nvl\d*|sxm\d?|pcie|oam|\d+gb)$", re.IGNORECASE)
-# Sources whose requests all have the same lengths; InferenceX draws them from 80-100% of the stated ones.
 FEW, MANY = 6, 2  # engines that decode, where nobody says
 CLIENTS_A_CHIP = 8  # from here on runs decode with data ranks
 MANY_A_RANK = 64  # requests that a data rank decodes from which on it drafts one token
+# Sources whose requests all have the same lengths; InferenceX draws them from 80-100% of the stated ones.
 _EQUAL = re.compile(r"(qwen_qwen3|nvidia_|openai_gpt|qwen3_32b)", re.IGNORECASE)
 _DAY = re.compile(r"measured=(\d{4}-\d\d-\d\d)")
 _CLIENTS = re.compile(r"silicon_concurrency=(\d+)|_c(\d+)_")

@@ -53,6 +53,24 @@ def test_who_does_not_fit_stands_outside(cost: CostModel) -> None:
     assert over.ttft_s > full.ttft_s + 2 * 2000 * full.tpot_s
 
 
+def test_more_clients_wait_no_less_where_ranks_read_together(fp8: Variant) -> None:
+    """Whatever is read together is priced as one, before one's own first token and after it."""
+    cost = CostModel(models.architecture("DeepSeek-R1"), chips.chip("B200-SXM"), fp8, engine="sglang")
+    clients = np.arange(16, 400, 8)
+    ranks = np.full(len(clients), 16)
+    seen = steady(cost, Layouts.of(ranks // 16, 1, ranks, ranks), clients, 474, 90, differ=0.0, drafted=1)
+    assert (np.diff(seen.ttft_s) > 0).all()
+    assert (np.diff(seen.tpot_s) > -0.01 * seen.tpot_s[:-1]).all()
+
+
+def test_pipeline_stages_read_side_by_side(llama_8b: Architecture, h100: Chip, fp8: Variant) -> None:
+    """With four stages, four prompts are under way at once, so as many clients wait for a quarter of the prompts."""
+    cost = CostModel(llama_8b, h100, fp8, engine="sglang")
+    one, four = (steady(cost, Layouts.of(1, pp), 64, 4000, 400) for pp in (1, 4))
+    assert four.ttft_s < 0.6 * one.ttft_s
+    assert four.tpot_s < one.tpot_s
+
+
 def _acted(cost: CostModel, clients: int, prompt: int, output: int, differ: float) -> tuple[float, float]:
     """Mean seconds to the first token, and for each one after it, of an engine that reads whoever waits before it goes
     on decoding, request by request.

@@ -12,8 +12,8 @@ answers of o in n iterations, lengths that differ by d of their mean:
     L(N) = T(1) + (N-1)/N (1 + (N-1)/k) T(k)/2   until the mean of N prompts that come together is read, T(k) for k
     read = (L(b) + (rounds - 1) R) / rounds      R = L(1 + (b-1) a), or T(1) where prompts go beside those who decode
     tpot = step + (Q - what of `read` was others') / o
-    met = step + (q + (1 - q) a) S, or step + Q/n   the iteration one comes upon: q = Q/(o tpot) of time is long, by S
-    ttft = request + arrival B + text i (1 + (B-1)/(2 rounds)) + read + turn met + held tpot
+    met = beat + (q + (1 - q) a) S, or beat + Q/n   the iteration one comes upon: q = Q/(o tpot) of time is long, by S
+    ttft = request + arrival B + text i (1 + (B-1)/(2 rounds)) + read + turn met + held iterations
     ttft + (C - B)/B (ttft + o tpot)     who waits for room, if B < C
 
 All come at once in the first round. Requests of like length that are read before the others go on are done in one
@@ -88,19 +88,23 @@ def steady(
     p, dp, waited = cost.profile, layouts.dp.astype(np.float64), np.asarray(held, dtype=np.float64)
     most = cost.max_sequences(layouts, i + o / 2)
     flying = np.where(most > 0, np.minimum(c, most), c)  # what runs does fit, whatever our count says
-    of = _iterations(cost, layouts, flying, i, o, np.asarray(drafted, dtype=np.float64), waited)
-    others, n, window = np.maximum(flying / dp - 1.0, 0.0), o * of.step / of.beat, 1.0 + 2.0 * waited
+    lanes = dp * layouts.pp
+    others = np.maximum(flying / lanes - 1.0, 0.0)
+    drafts = np.asarray(drafted, dtype=np.float64)
+    beat, step = _beat(cost, layouts, flying, i + o / 2, drafts)
+    n, window = o * step / beat, 1.0 + 2.0 * waited
     alike = window / (window + np.sqrt(ROUNDS / 2.0) * d * n)
+    of = _iterations(cost, layouts, flying, i, o, drafts, waited, beat, step, others * alike)
     (first, theirs_first), (again, theirs) = of.line(1.0 + others), of.line(1.0 + others * alike)
     again, theirs = p.mixing * of.alone + (1.0 - p.mixing) * again, (1.0 - p.mixing) * theirs
     queue = others * of.read
-    tpot = of.step + np.maximum(queue - _mean(theirs_first, theirs), 0.0) / o
+    tpot = step + np.maximum(queue - _mean(theirs_first, theirs), 0.0) / o
     reading = np.clip(queue / (o * tpot), 0.0, 1.0)
     beside = (reading + (1.0 - reading) * alike) * of.long
-    met = of.beat + p.mixing * beside + (1.0 - p.mixing) * queue / n
+    met = beat + p.mixing * beside + (1.0 - p.mixing) * queue / n
     text = i * p.token_s * (1.0 + 0.5 * (flying - 1.0) / ROUNDS)  # one by one, when all come at once
     ttft = p.request_s + p.arrival_s * flying + text + _mean(first, again)
-    ttft = ttft + np.minimum(others, 1.0) * p.turn * met + waited * tpot * of.beat / of.step
+    ttft = ttft + np.minimum(others, 1.0) * p.turn * met + waited * tpot * beat / step
     ttft = ttft + (c - flying) / flying * (ttft + o * tpot)
     return Steady(ttft, tpot, flying)
 
@@ -115,8 +119,7 @@ class _Iterations:
     """What one engine's iterations cost. Seconds, all [n].
 
     Attributes:
-        step: of one that decodes, for each token gained. beat: all of it.
-        alone: one that reads a single prompt. long: one that reads those that came while one was read.
+        alone: one that reads a single prompt. long: one that reads those that came together.
         read: what such a prompt costs those who decode.
         most: prompts of an iteration on a data rank, at most.
         uneven: how much longer others' prompts take because data ranks wait for each other's.
@@ -125,8 +128,6 @@ class _Iterations:
     cost: CostModel
     layouts: Layouts
     prompt: FloatArray
-    step: FloatArray
-    beat: FloatArray
     alone: FloatArray
     long: FloatArray
     read: FloatArray
@@ -144,20 +145,22 @@ class _Iterations:
 
 def _iterations(
     cost: CostModel, layouts: Layouts, flying: FloatArray, i: FloatArray, o: FloatArray, drafted: FloatArray,
-    waited: FloatArray,
+    waited: FloatArray, beat: FloatArray, step: FloatArray, beside_one: FloatArray,
 ) -> _Iterations:  # fmt: skip
     p, dp = cost.profile, layouts.dp.astype(np.float64)
+    lanes = dp * layouts.pp
     uneven = 1.0 + p.lockstep * (dp - 1.0)  # data ranks wait for each other's prompts
-    beat, step = _beat(cost, layouts, flying, i + o / 2, drafted)
     alone = cost.prefill(layouts, i).seconds
-    at_once = np.clip(np.minimum(p.batched_tokens / i, flying / dp), 1.0, None)
-    # Prompts that come while one is read, or while the engine does not look, are read together.
-    some = np.clip(flying / dp * (alone / beat + 2.0 * waited) * (beat / step) / o, 1.0, at_once)
+    at_once = np.clip(np.minimum(p.batched_tokens / i, flying / lanes), 1.0, None)
+    # Together are read: prompts that come while one is read, or while the engine does not look; where prompts stop the
+    # rest, those whose answers end together.
+    while_read = flying / lanes * (alone / beat + 2.0 * waited) * (beat / step) / o
+    some = np.clip(p.mixing * while_read + (1.0 - p.mixing) * (1.0 + beside_one), 1.0, at_once)
     long = cost.prefill(layouts, i, prompts=some).seconds
-    mixed = cost.mixed(layouts, i * dp * some, flying, i + o / 2, 1.0 + drafted).seconds
+    mixed = cost.mixed(layouts, i * lanes * some, flying, i + o / 2, 1.0 + drafted).seconds
     beside = np.clip(mixed - beat, 0.0, long)  # what they add to an iteration that decodes
     read = (p.mixing * beside + (1.0 - p.mixing) * long) / some * uneven
-    return _Iterations(cost, layouts, i, step, beat, alone, long, read, at_once, uneven)
+    return _Iterations(cost, layouts, i, alone, long, read, at_once, uneven)
 
 
 def _beat(
@@ -167,9 +170,9 @@ def _beat(
 
     Of k drafted tokens each is kept with probability p if those before it are: 1 + p + ... + p^k an iteration.
     """
-    p = cost.profile.speculation
-    beat = cost.decode(layouts, sequences, context, 1.0 + drafted).seconds
-    return beat, beat * (1.0 - p) / (1.0 - p ** (1.0 + drafted))
+    p, tokens = cost.profile.speculation, 1.0 + drafted
+    beat = cost.decode(layouts, sequences, context, tokens).seconds
+    return beat, beat / (tokens if p == 1.0 else (1.0 - p**tokens) / (1.0 - p))
 
 
 @dataclass(frozen=True, slots=True)

@@ -346,7 +346,7 @@ def build(values: Mapping[str, Any]) -> Profile:
         raise InputError(
             f"profile of {values.get('chip', '?')}: {', '.join(wrong)} unknown or missing",
             why="another version of eke wrote it",
-            remedy="eke calibrate again, or eke calibrate remove CHIP",
+            remedy="eke calibrate again; eke calibrate remove CHIP forgets all that was measured of it",
         )
     return Profile(**values)
 

@@ -17,8 +17,9 @@ from eke.cost.tables import FloatArray, Times
 def _put(bill: Priced, of: Pass, tokens: Tokens) -> None:
     p = of.on.profile
     forward(bill, of, tokens)
-    host = p.host_s * of.model.architecture.layers + (tokens.fresh > 0) * of.issuing_s
-    waits = host if of.in_turn else np.maximum(host - bill.seconds_of(), 0.0)
+    host, issued = p.host_s * of.model.architecture.layers, (tokens.fresh > 0) * of.issuing_s
+    hidden = 0.0 if of.in_turn else issued
+    waits = np.maximum(host + hidden - bill.seconds_of(), 0.0) + (issued - hidden)
     bill.add("engine", overhead=waits + p.step_s + p.sequence_s * tokens.sequences)
 
 
