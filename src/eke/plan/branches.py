@@ -32,7 +32,7 @@ GANGS = 0.25
 CLOSE, POLISH_S = 0.25, 1.0
 """A way that leaves less than the gap, but more than this share of it, is gone over once more, for so many CPU seconds:
 a few chips too many are a small gap, and yet a rule of thumb may do without them."""
-FEW, MORE, FEW_S = ((1, 8, 2), (4, 40, 8)), ((8, 60, 12),), 2.0
+FEW, MORE, FEW_S = ((1, 8, 2), (4, 40, 8)), ((8, 60, 12),), 0.6
 """Columns tried, first few, and more once the bound is known: of each workload and slot so many recipes of least
 reduced cost, of each job and pool so many sizes of a gang, if it stays and if it moves. CPU seconds for each set."""
 TRIES = 32
