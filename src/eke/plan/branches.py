@@ -32,9 +32,11 @@ GANGS = 0.25
 CLOSE, POLISH_S = 0.25, 1.0
 """A way that leaves less than the gap, but more than this share of it, is gone over once more, for so many CPU seconds:
 a few chips too many are a small gap, and yet a rule of thumb may do without them."""
-FEW, MORE, FEW_S = ((1, 8, 2), (4, 40, 8)), ((8, 60, 12),), 0.6
+FEW, MORE, FEW_S = ((1, 8, 2), (4, 40, 8)), ((8, 60, 12),), 2.0
 """Columns tried, first few, and more once the bound is known: of each workload and slot so many recipes of least
 reduced cost, of each job and pool so many sizes of a gang, if it stays and if it moves. CPU seconds for each set."""
+HARDLY = 0.1
+"""Share of what is missing to the bound that a set of columns must bring for a larger one to be tried."""
 TRIES = 32
 """Relaxations solved for the best way."""
 MOVING = 5e-3
@@ -207,9 +209,9 @@ def _solved(
     replicas are `split`.
     """
     assert relaxed.value is not None
-    x, value, bound = None, -np.inf, relaxed.value
+    x, value, bound, stuck = None, -np.inf, relaxed.value, False
     if not split:
-        x, value = _tried(program, objective, bounds, relaxed, FEW, None, bound, seconds, gap * CLOSE)
+        x, value, stuck = _tried(program, objective, bounds, relaxed, FEW, None, bound, seconds, gap * CLOSE)
     if x is not None and bound - value <= _slack(value, gap * CLOSE):
         return Outcome(x, value, bound, relaxed)
     gangs = np.zeros(len(program.lower), dtype=bool)
@@ -222,7 +224,8 @@ def _solved(
             return Outcome(None, -np.inf, bound, relaxed, proven=found.exhausted)
     if split or bound <= beat:
         return Outcome(None, -np.inf, bound, relaxed)
-    x, value = _tried(program, objective, bounds, relaxed, MORE, x, bound, seconds, gap * CLOSE)
+    if not stuck:
+        x, value, _ = _tried(program, objective, bounds, relaxed, MORE, x, bound, seconds, gap * CLOSE)
     if x is not None and bound - value <= _slack(value, gap * CLOSE):
         return Outcome(x, value, bound, relaxed)
     if bound - max(value, beat) <= _slack(bound, gap):
@@ -236,8 +239,10 @@ def _solved(
 def _tried(
     program: Program, objective: FloatArray, bounds: Bounds, relaxed: Relaxed, sets: Sequence[tuple[int, int, int]],
     x: FloatArray | None, bound: float, seconds: float, gap: float,
-) -> tuple[FloatArray | None, float]:  # fmt: skip
-    """The best plan of these sets of columns, one after the other from `x` on, until one is near the bound."""
+) -> tuple[FloatArray | None, float, bool]:  # fmt: skip
+    """The best plan of these sets of columns, one after the other from `x` on, until one is near the bound, and whether
+    a set hardly brought anything: a larger one, searched more slowly, is then not tried.
+    """
     value = -np.inf if x is None else float(objective @ x)
     for few in sets:
         if x is not None and bound - value <= _slack(value, gap):
@@ -247,8 +252,11 @@ def _tried(
             tried |= x > 0.5
         within, limit = (bounds[0], np.where(tried, bounds[1], bounds[0])), min(seconds, FEW_S)
         got = solve.search(program, objective, within, program.integer, seconds=limit, gap=gap, start=x)
+        stuck = x is not None and got.value - value <= HARDLY * (bound - value)
         x, value = (got.x, got.value) if got.value > value else (x, value)
-    return x, value
+        if stuck:
+            return x, value, True
+    return x, value, False
 
 
 def _worth_a_try(program: Program, bounds: Bounds, relaxed: Relaxed, few: int, stay: int, move: int) -> Bools:
