@@ -16,8 +16,8 @@ from eke.models.architecture import Architecture, Attention, FeedForward
 # What Python issues a layer: norms, projections, positions, cache and all-reduces; MLA's latent steps; a linear mixer's
 # convolution, gates and chunk kernels; scores, choice and sorting of experts.
 ISSUED = {"attention": 10.0, "mla": 14.0, "linear": 14.0, "choosing": 6.0, "mlp": 4.0, "experts": 12.0}
-# TensorRT-LLM: one operation for attention with positions and cache, one for all-reduce with norm, one for experts with
-# their sorting; one more for every input that is quantised.
+# TensorRT-LLM: one operation for attention with positions and cache, one for all-reduce with norm and quantisation
+# (LlamaDecoderLayer), one for experts with their sorting; MLA's inputs are quantised one by one.
 TIGHT = ISSUED | {"attention": 4.0, "mla": 20.0, "mlp": 4.0, "experts": 6.0}
 
 

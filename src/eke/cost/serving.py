@@ -18,7 +18,7 @@ def _put(bill: Priced, of: Pass, tokens: Tokens) -> None:
     p = of.on.profile
     forward(bill, of, tokens)
     host, issued = p.host_s * of.model.architecture.layers, (tokens.fresh > 0) * of.issuing_s
-    hidden = 0.0 if of.in_turn else issued
+    hidden = 0.0 if of.in_turn else issued  # behind the chip's work
     waits = np.maximum(host + hidden - bill.seconds_of(), 0.0) + (issued - hidden)
     bill.add("engine", overhead=waits + p.step_s + p.sequence_s * tokens.sequences)
 
